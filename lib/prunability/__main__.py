@@ -1,0 +1,5 @@
+"""``python -m prunability``."""
+
+from prunability.cli import app
+
+app()

@@ -1,0 +1,136 @@
+"""The command line: ``prunability run``, ``status`` and ``figures``."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+
+from prunability.config import Execution, PrunabilityError
+from prunability.runner import complete, survey
+from prunability.session import Parameters, validate
+from prunability.studies import STUDIES, Study, open_study
+from prunability.tables import left_out, runs_table
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+StudyName = Annotated[str, typer.Argument(help=f"The study: {', '.join(STUDIES)}.")]
+ProfileName = Annotated[str, typer.Option("--profile", "-P", help="Its size: smoke, quick, small or paper.")]
+Data = Annotated[str, typer.Option(help="digits, cifar10 or folder:PATH; by default the profile's own.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of the runs and of the bootstrap.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Runs = Annotated[str, typer.Option(help="Folder of the run store; by default runs/ of the project.")]
+Workers = Annotated[int, typer.Option(min=0, help="Processes; 0: one a core, one on a GPU.")]
+
+
+@app.callback()
+def main() -> None:
+    """Train networks, measure their prunability, and test what it says about generalization."""
+
+
+@app.command()
+def run(
+    study: StudyName,
+    profile: ProfileName = "quick",
+    data: Data = "",
+    seed: Seed = 0,
+    device: Device = "auto",
+    runs: Runs = "",
+    workers: Workers = 0,
+) -> None:
+    """Train and measure what a study lacks. Finished runs are kept whatever happens."""
+    with _explained():
+        opened, execution = _open(study, profile, data, seed, device, runs, workers)
+        complete(opened, execution)
+        _report(opened, execution)
+
+
+@app.command()
+def status(
+    study: Annotated[str, typer.Argument(help="A study; by default all.")] = "",
+    profile: ProfileName = "quick",
+    data: Data = "",
+    seed: Seed = 0,
+    device: Device = "auto",
+    runs: Runs = "",
+    workers: Workers = 0,
+) -> None:
+    """Say what is done, missing and left out, and how long the rest will take."""
+    with _explained():
+        for name in [study] if study else STUDIES:
+            _report(*_open(name, profile, data, seed, device, runs, workers))
+
+
+@app.command()
+def figures(
+    profile: ProfileName = "quick",
+    notebook: Annotated[list[str] | None, typer.Option(help="A notebook by name; by default all.")] = None,
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option("--parameter", "-p", help=f"NAME=VALUE; names: {', '.join(Parameters.model_fields)}."),
+    ] = None,
+    workers: Workers = 0,
+) -> None:
+    """Execute the notebooks and write figures/PROFILE/."""
+    with _explained():
+        values = {"profile": profile, **_pairs(parameter or [])}
+        for study in STUDIES:
+            validate(study, values, strict=False)
+        try:
+            from prunability import notebooks  # noqa: PLC0415  (the only command that needs Jupyter)
+        except ImportError as error:
+            raise PrunabilityError(
+                f"figures needs Jupyter and papermill ({error}): pip install 'prunability[notebooks]'"
+            ) from error
+        for path in notebooks.execute(notebooks.sources(notebook or []), values, workers):
+            typer.echo(f"wrote {path}")
+
+
+def _pairs(parameters: list[str]) -> dict[str, str]:
+    pairs = {}
+    for text in parameters:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise PrunabilityError(f"parameter {text!r}: it must be NAME=VALUE")
+        pairs[name.strip()] = value
+    return pairs
+
+
+def _open(
+    study: str, profile: str, data: str, seed: int, device: str, runs: str, workers: int
+) -> tuple[Study, Execution]:
+    values = {"profile": profile, "data": data, "seed": seed, "device": device, "runs": runs}
+    parameters = validate(study, values)
+    execution = parameters.execution(workers)
+    return open_study(study, profile, data, seed, execution.data), execution
+
+
+def _report(study: Study, execution: Execution) -> None:
+    found = survey(study, execution)
+    records = [*found.done, *found.unmeasured]
+    typer.echo(
+        f"{study.name}, {study.profile}, {study.images.title}: {len(records)} of {len(study.runs)} runs "
+        f"trained, {len(found.unmeasured)} of them lack measures, {len(found.untrained)} missing"
+    )
+    if records:
+        for reason, number in left_out(runs_table(records)).items():
+            typer.echo(f"  left out of the headline: {number} ({reason})")
+    if found.seconds_left is None:
+        typer.echo("  time left: not known before a first run is finished")
+    elif found.seconds_left:
+        typer.echo(f"  time left: about {found.seconds_left / 60:.1f} min with {execution.processes} processes")
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Mistakes a user can mend end in one line and status 2, an interruption in status 130."""
+    try:
+        yield
+    except PrunabilityError as error:
+        typer.echo(f"prunability: {error}", err=True)
+        raise typer.Exit(2) from error
+    except KeyboardInterrupt as error:
+        typer.echo("prunability: interrupted; finished runs are kept, the same command goes on", err=True)
+        sys.stderr.flush()
+        raise typer.Exit(130) from error

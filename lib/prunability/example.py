@@ -1,0 +1,47 @@
+"""One network's loss against the kept fraction, for the figure that shows what prunability is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+import torch
+
+from prunability.measures import TrainedRun
+from prunability.measures.pruning import name_of
+from prunability.pruning import HEADLINE, RANDOM_DRAWS, Pruner, loss_curve
+from prunability.seeding import generator
+
+# Points of a drawn curve; the answers marked on it come from the finer grid of the records.
+POINTS = 40
+PRUNERS: tuple[Pruner, ...] = ("magnitude", "layerwise", "random")
+
+
+@dataclass(frozen=True)
+class Example:
+    """A network's curves (pruner, kept_fraction, loss in nats), its L(w), t(L(w)) and prunabilities."""
+
+    title: str
+    curves: pd.DataFrame
+    loss: float
+    limit: float
+    answers: dict[str, float]
+
+
+def curves(run: TrainedRun, row: pd.Series) -> Example:
+    """The curves of a trained network; ``row`` is its row in the table of runs."""
+    network = run.config.network
+    rows = []
+    for pruner in PRUNERS:
+        draws: Sequence[torch.Generator | None] = (None,)
+        if pruner == "random":
+            key = run.config.seed_key("random pruning")
+            draws = [generator(*key, draw) for draw in range(RANDOM_DRAWS)]
+        losses = loss_curve(run.variants, pruner, draws, POINTS)
+        rows += [(pruner, (step + 1) / POINTS, loss) for step, loss in enumerate(losses)]
+    return Example(
+        title=f"NiN, width {network.width}, depth {network.depth}, dropout {network.dropout:g}",
+        curves=pd.DataFrame(rows, columns=["pruner", "kept_fraction", "loss"]),
+        loss=run.train_loss,
+        limit=HEADLINE.limit(run.train_loss),
+        answers={pruner: float(row[name_of(pruner, HEADLINE)]) for pruner in PRUNERS},
+    )

@@ -1,0 +1,255 @@
+"""Every figure: plotters that take finished tables and an ``ax`` and compute nothing, one style, one saver."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from cycler import cycler
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+from prunability.measures import HEADLINE_MEASURE
+from prunability.pruning import HEADLINE
+from prunability.statistics import Estimate
+from prunability.tables import TARGETS
+
+# Inches: one and two columns of a page.
+COLUMN, PAGE = 3.4, 7.0
+# Okabe and Ito's colours, told apart with every common colour vision.
+COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000"]
+MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
+FAMILIES = {
+    "pruning": COLOURS[0],
+    "size": COLOURS[6],
+    "output": COLOURS[1],
+    "norms": COLOURS[2],
+    "flatness": COLOURS[5],
+    "speed": COLOURS[3],
+}
+STYLE: Any = {
+    "figure.dpi": 150,
+    "savefig.dpi": 300,
+    "figure.constrained_layout.use": True,
+    "font.family": "DejaVu Sans",
+    "font.size": 7.5,
+    "axes.titlesize": 8,
+    "axes.labelsize": 7.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "axes.prop_cycle": cycler(color=COLOURS),
+    "axes.grid": True,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.4,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "legend.fontsize": 6.5,
+    "legend.frameon": False,
+    "lines.linewidth": 1.1,
+    "lines.markersize": 3.5,
+    "svg.hashsalt": "prunability",
+    "svg.fonttype": "none",
+    "pdf.fonttype": 42,
+}
+HYPERPARAMETERS = {
+    "width": "width (channels)",
+    "depth": "depth (blocks)",
+    "dropout": "dropout (probability)",
+    "learning_rate": "learning rate",
+    "weight_decay": "weight decay",
+    "batch_size": "batch size (images)",
+}
+
+
+@contextmanager
+def panels(
+    rows: int = 1, columns: int = 1, width: float = COLUMN, height: float = 2.6, **options: Any
+) -> Iterator[tuple[Figure, Any]]:
+    """A figure in the house style with its axes; shown by Jupyter once and then closed."""
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(rows, columns, figsize=(width, height), **options)
+        yield figure, axes
+
+
+def save(figure: Figure, name: str, folder: Path, numbers: pd.DataFrame, provenance: Mapping[str, Any]) -> Figure:
+    """Write a figure as PNG, SVG and PDF, the numbers drawn as CSV, and where they come from as JSON.
+
+    Below the figure stand the data, n, and how many runs were left out and why. The same records give the
+    same bytes: no date is written. Returns the figure, for the notebook to show.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with plt.rc_context(STYLE):
+        below = f"{figure.get_supxlabel()}\n{_note(provenance)}".strip()
+        figure.supxlabel(below, fontsize=6, color="#333333")
+        figure.draw_without_rendering()  # the layout is found once and kept for all three files
+        figure.set_layout_engine("none")
+        figure.savefig(folder / f"{name}.png", metadata={"Software": None})
+        figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
+        figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None})
+    numbers.to_csv(folder / f"{name}.csv", index=False, float_format="%.10g", lineterminator="\n")
+    text = json.dumps(provenance, indent=1, ensure_ascii=False, sort_keys=True)
+    (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+    plt.close(figure)
+    return figure
+
+
+def _note(provenance: Mapping[str, Any]) -> str:
+    left_out = "; ".join(f"{number} {reason}" for reason, number in provenance["runs_left_out"].items())
+    return (
+        f"{provenance['data']['title']}, profile {provenance['study']['profile']}, "
+        f"n = {provenance['runs_used']} networks, left out: {left_out or 'none'}"
+    )
+
+
+def scatter(
+    ax: Axes, table: pd.DataFrame, x: str, y: str, colour: str, marker: str | None = None, legend: bool = True
+) -> None:
+    """Runs as points; ``colour`` and ``marker`` are hyperparameters, each value named in the legend."""
+    levels = sorted(table[colour].unique())
+    shapes = sorted(table[marker].unique()) if marker else [None]
+    for number, level in enumerate(levels):
+        for shape_number, shape in enumerate(shapes):
+            part = table[(table[colour] == level) & ((table[marker] == shape) if marker else True)]
+            label = f"{colour.replace('_', ' ')} {level:g}" + (f", {marker} {shape:g}" if marker else "")
+            ax.scatter(
+                part[x], part[y], s=13, alpha=0.85, linewidths=0.3, edgecolors="white",
+                color=COLOURS[number % len(COLOURS)], marker=MARKERS[shape_number if marker else number % 7],
+                label=label,
+            )  # fmt: skip
+    if legend:
+        ax.legend(handletextpad=0.1, borderpad=0.2, labelspacing=0.25)
+
+
+def title(ax: Axes, row: pd.Series) -> None:
+    """Tau with its interval above a panel."""
+    ax.set_title(f"τ = {Estimate(row['tau'], row['low'], row['high'])}")
+
+
+def prunability_scatter(
+    ax: Axes, table: pd.DataFrame, correlations: pd.DataFrame, colour: str, marker: str
+) -> None:
+    """The main figure: prunability against test loss, tau and its interval in the corner."""
+    scatter(ax, table, HEADLINE_MEASURE, "test_loss", colour, marker)
+    row = correlations[correlations["target"] == "test_loss"].iloc[0]
+    title(ax, row)
+    ax.set(xlabel="prunability (kept fraction, ε = 0.1 nats)", ylabel=TARGETS["test_loss"])
+
+
+def scatter_by_hyperparameter(
+    axes: Sequence[Axes], table: pd.DataFrame, names: Sequence[str], columns: int = 3
+) -> None:
+    """Prunability against test loss once for each hyperparameter; panels left over are removed."""
+    for ax, name in zip(axes, names, strict=False):
+        scatter(ax, table, HEADLINE_MEASURE, "test_loss", name)
+        ax.set_title(HYPERPARAMETERS.get(name, name))
+    for number, ax in enumerate(axes[len(names) :], len(names)):
+        ax.remove()
+        axes[max(number - columns, 0)].tick_params(labelbottom=True)
+    figure = axes[0].figure
+    figure.supxlabel("prunability (kept fraction, ε = 0.1 nats)")
+    figure.supylabel(TARGETS["test_loss"], fontsize=7.5)
+
+
+def pruning_curve(ax: Axes, curves: pd.DataFrame, loss: float, limit: float, answers: Mapping[str, float]) -> None:
+    """Loss against the kept fraction for each pruner, with the tolerance and each answer marked."""
+    for (pruner, curve), colour in zip(curves.groupby("pruner", sort=False), COLOURS, strict=False):
+        answer = answers[str(pruner)]
+        ax.plot(curve["kept_fraction"], curve["loss"], color=colour, label=f"{pruner}: {answer:g}")
+        ax.vlines(answer, 0, limit, color=colour, lw=0.8, ls="--")
+        ax.plot([answer], [limit], "v", color=colour, ms=5)
+    ax.axhline(limit, color="#555555", lw=0.8, ls="--")
+    ax.text(0.01, limit, "tolerance L(w) + ε", va="bottom", fontsize=6.5, color="#333333")
+    ax.axhline(loss, color="#999999", lw=0.8, ls=":")
+    ax.text(0.01, loss, "trained network L(w)", va="bottom", fontsize=6.5, color="#555555")
+    ax.set(yscale="log", xlim=(0, 1), xlabel="kept fraction α", ylabel="training loss L(φ(w, α)) (nats)")
+    ax.figure.legend(
+        *ax.get_legend_handles_labels(), title="pruner: prunability", title_fontsize=6.5,
+        loc="outside upper center", ncols=3,
+    )  # fmt: skip
+
+
+def ranking(axes: Sequence[Axes], table: pd.DataFrame, first: str) -> None:
+    """All measures ranked by tau with the first target, one panel a target; ``first`` is set in bold."""
+    order = list(table[table["target"] == next(iter(TARGETS))].sort_values("tau")["measure"])
+    for ax, (target, title) in zip(axes, TARGETS.items(), strict=True):
+        part = table[table["target"] == target].set_index("measure").loc[order]
+        places = np.arange(len(order))
+        colours = [FAMILIES.get(family, COLOURS[6]) for family in part["family"]]
+        ax.hlines(places, part["low"], part["high"], color=colours, lw=1.2)
+        ax.scatter(part["tau"], places, color=colours, s=14, zorder=3)
+        ax.axvline(0, color="#555555", lw=0.6)
+        ax.set(xlabel=f"Kendall τ with\n{title}", ylim=(-0.7, len(order) - 0.3), yticks=places)
+        ax.grid(axis="y", visible=False)
+    labels = axes[0].set_yticklabels([part.loc[name, "label"] for name in order])
+    for name, label in zip(order, labels, strict=True):
+        label.set_fontweight("bold" if name == first else "normal")
+    families = dict.fromkeys(table["family"])
+    handles = [Line2D([], [], color=FAMILIES.get(f, COLOURS[6]), marker="o", label=f) for f in families]
+    axes[0].figure.legend(handles=handles, loc="outside upper center", ncols=len(families))
+
+
+def tau_grid(ax: Axes, table: pd.DataFrame) -> None:
+    """ψ of each measure (rows) within each hyperparameter (columns), Ψ in the last column."""
+    grid = table.pivot_table(index="label", columns="hyperparameter", values="psi", sort=False, dropna=False)
+    grid = grid.sort_values("mean", ascending=False)
+    ax.imshow(grid, cmap="PuOr_r", vmin=-1, vmax=1, aspect="auto")
+    for row, column in np.ndindex(grid.shape):
+        value = grid.to_numpy(float)[row, column]
+        dark = np.isfinite(value) and abs(value) > 0.65
+        text = f"{value:.2f}" if np.isfinite(value) else "–"
+        ax.text(column, row, text, ha="center", va="center", fontsize=6.5, color="white" if dark else "black")
+    names = ["Ψ (mean)" if name == "mean" else str(name).replace("_", "\n") for name in grid.columns]
+    ax.set_xticks(range(len(names)), names)
+    ax.set_yticks(range(len(grid)), list(grid.index))
+    ax.tick_params(length=0)
+    ax.grid(visible=False)
+    ax.axvline(len(names) - 1.5, color="white", lw=2)
+    ax.set_title("ψ with test loss within each hyperparameter")
+
+
+def tolerance_sweep(axes: Sequence[Axes], table: pd.DataFrame, series: str) -> None:
+    """Tau against ε (left) and β (right), a line with its interval for each value of ``series``."""
+    for ax, kind, label in zip(axes, ("absolute", "relative"), ("ε (nats)", "β"), strict=True):
+        for number, (name, part) in enumerate(table[table["kind"] == kind].groupby(series, sort=False)):
+            colour = COLOURS[number]
+            ax.fill_between(part["amount"], part["low"], part["high"], color=colour, alpha=0.15, lw=0)
+            ax.plot(part["amount"], part["tau"], marker=MARKERS[number], color=colour, label=str(name))
+        ax.axhline(0, color="#555555", lw=0.6)
+        ax.set(xscale="log", xlabel=f"{kind} tolerance {label}")
+        values = sorted(table.loc[table["kind"] == kind, "amount"].unique())
+        ax.set_xticks(values, [f"{value:g}" for value in values])
+        ax.minorticks_off()
+    axes[0].set_ylabel("Kendall τ")
+    axes[0].figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
+
+
+def size_panels(axes: Sequence[Axes], table: pd.DataFrame, sizes: pd.DataFrame, colour: str = "width") -> None:
+    """Parameter count against prunability and against the kept parameters, tau with its interval in each."""
+    names = {HEADLINE_MEASURE: "prunability", "kept_parameter_count": "kept parameters"}
+    headline = sizes[(sizes["kind"] == HEADLINE.kind) & (sizes["amount"] == HEADLINE.amount)]
+    for ax, (column, measure) in zip(axes, names.items(), strict=True):
+        scatter(ax, table, "parameter_count", column, colour, legend=ax is axes[1])
+        row = headline[headline["measure"] == measure].iloc[0]
+        unit = "kept fraction" if measure == "prunability" else "count"
+        ax.set(xscale="log", xlabel="parameters (count)", ylabel=f"{measure} ({unit})")
+        _count_ticks(ax.xaxis)
+        title(ax, row)
+    axes[1].set_yscale("log")
+    _count_ticks(axes[1].yaxis)
+
+
+def _count_ticks(axis: Axis) -> None:
+    """Whole numbers at 1, 2 and 5 times the powers of ten, even where the axis spans less than a decade."""
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axis.set_minor_formatter(NullFormatter())

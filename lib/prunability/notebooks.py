@@ -1,0 +1,101 @@
+"""Driving the notebooks: train what they need, execute them with papermill, publish clean copies."""
+
+import json
+import re
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+from nbclient.exceptions import DeadKernelError
+from papermill.exceptions import PapermillExecutionError
+from traitlets.config import Config
+
+from prunability.config import PrunabilityError
+from prunability.runner import complete
+from prunability.session import Parameters, project_root, validate
+from prunability.studies import open_study
+
+# Encrypt what passes between this process and a kernel where the kernel can; without it, the kernel warns.
+KERNEL = Config({"KernelManager": {"transport_encryption": "auto"}})
+
+
+def sources(names: Sequence[str]) -> list[Path]:
+    """The notebooks asked for by name, all of them if none is.
+
+    Raises:
+        PrunabilityError: there is no such notebook.
+    """
+    known = {path.stem: path for path in sorted((project_root() / "notebooks").glob("*.ipynb"))}
+    if unknown := [name for name in names if name.removesuffix(".ipynb") not in known]:
+        raise PrunabilityError(f"unknown notebook {', '.join(unknown)}: there are {', '.join(known)}")
+    return [known[name.removesuffix(".ipynb")] for name in names] or list(known.values())
+
+
+def execute(notebooks: Sequence[Path], values: Mapping[str, Any], workers: int = 0) -> list[Path]:
+    """Execute notebooks with the given parameters and return the published copies.
+
+    Training comes first, in this process, where its progress can be seen. Copies go to
+    ``<figures>/notebooks/`` once a notebook has run to its end.
+
+    Raises:
+        PrunabilityError: a parameter is not allowed, or a notebook failed.
+    """
+    plan = [(path, nbformat.read(path, as_version=4)) for path in notebooks]
+    checked: dict[str, Parameters] = {}
+    for path, notebook in plan:
+        study = notebook.metadata.get("prunability", {}).get("study")
+        if study is None:
+            raise PrunabilityError(f"{path.name}: its metadata names no study (prunability.study)")
+        checked[study] = validate(study, dict(values), strict=False)
+    for study, parameters in checked.items():
+        execution = parameters.execution(workers)
+        complete(open_study(study, parameters.profile, parameters.data, parameters.seed, execution.data), execution)
+    folder = next(iter(checked.values())).figures_folder / "notebooks"
+    folder.mkdir(parents=True, exist_ok=True)
+    return [_execute(path, _changed(checked[nb.metadata["prunability"]["study"]]), folder) for path, nb in plan]
+
+
+def _changed(parameters: Parameters) -> dict[str, Any]:
+    """Only what the user set, so that a published copy holds no place of this machine."""
+    return {"profile": parameters.profile, **parameters.model_dump(exclude_defaults=True)}
+
+
+def _execute(path: Path, parameters: dict[str, Any], folder: Path) -> Path:
+    print(f"{path.name}: executing", file=sys.stderr, flush=True)
+    with tempfile.TemporaryDirectory() as temporary:
+        executed = Path(temporary) / path.name
+        try:
+            papermill.execute_notebook(path, executed, parameters, progress_bar=sys.stderr.isatty(), config=KERNEL)
+        except PapermillExecutionError as error:
+            raise PrunabilityError(f"{path.name}: {error.ename}: {error.evalue}") from error
+        except DeadKernelError as error:
+            raise PrunabilityError(
+                f"{path.name}: its kernel was killed (out of memory, perhaps). Finished runs are kept; the "
+                "same command goes on"
+            ) from error
+        notebook = clean(nbformat.read(executed, as_version=4))
+    target = folder / path.name
+    text = nbformat.writes(notebook)
+    target.write_text(text if text.endswith("\n") else text + "\n", encoding="utf-8")
+    return target
+
+
+def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Without times, widget state and places of this machine, so that the same results give the same file."""
+    for key in ("papermill", "widgets"):
+        notebook.metadata.pop(key, None)
+    for number, cell in enumerate(notebook.cells):
+        for key in ("papermill", "execution"):
+            cell.metadata.pop(key, None)
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell.id = f"injected-{number}"
+    text = json.dumps(notebook)
+    for place, stand_in in ((str(project_root()), "."), (sys.prefix, ".venv"), (str(Path.home()), "~")):
+        if len(place) > 1:
+            text = re.sub(re.escape(json.dumps(place)[1:-1]) + r"(?=[/\\\"' ]|$)", stand_in, text)
+    cleaned: nbformat.NotebookNode = nbformat.from_dict(json.loads(text))
+    return cleaned

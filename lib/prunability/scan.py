@@ -1,0 +1,128 @@
+"""The first level of a grid whose loss is within a tolerance: exact, and far cheaper than trying all.
+
+Cross-entropy is never negative, so a partial sum over examples that already exceeds N·t proves that a
+level's mean loss exceeds t. Two things make the proof short: the examples are visited hardest first, by
+the losses that the levels before had on them, and a level costs only as many examples as its proof needs.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+from torch.nn import functional as F
+
+# A slice is as long as the losses of the level before say it must be, with this margin.
+MARGIN = 1.05
+SMALLEST_SLICE = 16
+LARGEST_SLICE = 500
+# What a forward pass costs however few its examples, in examples (measured on a CPU).
+PASS_COST = 40
+
+Weights = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Scan:
+    """For each tolerance the index of the first admissible level, None where there is none.
+
+    ``examples`` is how many example evaluations the scan took, over all levels and draws.
+    """
+
+    first: list[int | None]
+    examples: int
+
+
+class Variants:
+    """Losses of many variants of one network, each with some tensors replaced.
+
+    On a GPU the variants are evaluated as one batched computation. On a CPU they are evaluated in turn:
+    batched convolutions are several times slower there (``benchmarks/pruning.py`` prints the ratio).
+    """
+
+    def __init__(self, network: nn.Module, images: Tensor, labels: Tensor) -> None:
+        self.network = network.eval()
+        self.images, self.labels = images, labels
+        self.batched = images.device.type == "cuda"
+
+    @property
+    def at_once(self) -> int:
+        """How many levels are worth evaluating together; more than the first admissible are in vain."""
+        return 16 if self.batched else 1
+
+    @torch.no_grad()
+    def losses(self, variants: Sequence[Weights], index: Tensor) -> Tensor:
+        """Cross-entropies in nats, float64 [variants, examples], of the examples at ``index``."""
+        images, labels = self.images[index], self.labels[index]
+        if self.batched:
+            stacked = {name: torch.stack([weights[name] for weights in variants]) for name in variants[0]}
+            outputs = vmap(lambda weights: functional_call(self.network, weights, (images,)))(stacked)
+        else:
+            outputs = torch.stack([functional_call(self.network, weights, (images,)) for weights in variants])
+        flat = F.cross_entropy(outputs.double().flatten(0, 1), labels.repeat(len(variants)), reduction="none")
+        return torch.reshape(flat, (len(variants), len(index)))
+
+
+def first_admissible(
+    variants: Variants,
+    levels: Sequence[Callable[[], Sequence[Weights]]],
+    limits: Sequence[float],
+    at_once: int | None = None,
+) -> Scan:
+    """The first of ``levels`` whose mean loss is at most each of ``limits``; equal to trying every level.
+
+    Args:
+        variants: the network and its examples.
+        levels: for each level a function that makes its variants (one, or one a random draw); a level's
+            loss is the mean over its variants and all examples.
+        limits: admissible mean losses in nats.
+        at_once: levels evaluated side by side; by default what suits the device.
+    """
+    total, width = len(variants.labels), at_once or variants.at_once
+    first: list[int | None] = [None] * len(limits)
+    unresolved = set(range(len(limits)))
+    hardness = torch.ones(total, dtype=torch.float64, device=variants.labels.device)
+    examples = 0
+    for start in range(0, len(levels), width):
+        if not unresolved:
+            break
+        candidates = {level: list(levels[level]()) for level in range(start, min(start + width, len(levels)))}
+        draws = len(candidates[start])
+        largest = total * draws * max(limits[number] for number in unresolved)
+        sums = dict.fromkeys(candidates, 0.0)  # over draws and examples
+        waiting = hardness.argsort(descending=True, stable=True)
+        while candidates and len(waiting):
+            missing = largest - min(sums[level] for level in candidates)
+            probed, size = _cheapest(hardness[waiting], missing, 1 if not variants.batched else draws, draws)
+            part, waiting = waiting[:size], waiting[size:]
+            for chosen in (slice(0, probed), slice(probed, draws)):
+                if not candidates or chosen.start == chosen.stop:
+                    continue
+                weights = [weights for group in candidates.values() for weights in group[chosen]]
+                losses = variants.losses(weights, part).unflatten(0, (len(candidates), -1))
+                examples += losses.numel()
+                hardness[part] = losses[-1].mean(dim=0)
+                for level, partial in zip(list(candidates), losses.sum(dim=(1, 2)).tolist(), strict=True):
+                    sums[level] += partial
+                    if sums[level] > largest:
+                        del candidates[level]
+        for level in candidates:
+            admitted = {number for number in unresolved if sums[level] <= total * draws * limits[number]}
+            for number in admitted:
+                first[number] = level
+            unresolved -= admitted
+    return Scan(first, examples)
+
+
+def _cheapest(expected: Tensor, missing: float, least: int, draws: int) -> tuple[int, int]:
+    """With how many draws, and on how many of the waiting examples, a level is most cheaply refused.
+
+    A few draws on many examples need fewer forward passes than all draws on the hardest few.
+    """
+    reach = expected.cumsum(0)
+    numbers = torch.arange(least, draws + 1, device=expected.device)
+    sizes = torch.searchsorted(reach, missing * MARGIN / numbers.to(reach.dtype)) + 1
+    sizes = sizes.clamp(SMALLEST_SLICE, LARGEST_SLICE)
+    best = int((numbers * (PASS_COST + sizes)).argmin())
+    return int(numbers[best]), int(sizes[best])

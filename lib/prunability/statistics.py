@@ -1,0 +1,174 @@
+"""Rank statistics over runs: pure functions of arrays, with intervals by resampling runs.
+
+Throughout, n is the number of runs, m of measures, B of resamples. A value that is not finite is an error
+here: whoever has such a column reports it by name and leaves it out.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from prunability.seeding import seed_for
+
+Array = NDArray[np.float64]
+RESAMPLES = 1000
+CONFIDENCE = 0.95
+# Resamples handled together: bounds the memory of the pair weights.
+CHUNK = 100
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A statistic with the ends of its bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
+
+
+@dataclass(frozen=True)
+class Granulated:
+    """Granulated tau: ψ for each hyperparameter, and their mean Ψ.
+
+    ``used`` and ``left_out`` count the cells of each hyperparameter; a cell is left out if it has fewer
+    than two runs or if the measure or the target is constant in it.
+    """
+
+    psi: dict[str, float]
+    used: dict[str, int]
+    left_out: dict[str, int]
+
+    @property
+    def mean(self) -> float:
+        """Ψ, the mean over the hyperparameters that have a ψ; NaN if none has."""
+        values = [value for value in self.psi.values() if np.isfinite(value)]
+        return float(np.mean(values)) if values else float("nan")
+
+
+def pair_signs(columns: ArrayLike) -> Array:
+    """Signs of x_i − x_j over the pairs i < j: [m, n(n−1)/2] of columns [m, n].
+
+    Raises:
+        ValueError: a value is not finite.
+    """
+    values = np.atleast_2d(np.asarray(columns, dtype=np.float64))
+    if not np.isfinite(values).all():
+        raise ValueError("a column has a value that is not finite")
+    first, second = np.triu_indices(values.shape[1], 1)
+    return np.sign(values[:, first] - values[:, second])
+
+
+def resample_counts(n: int, seed: int, resamples: int = RESAMPLES) -> NDArray[np.int64]:
+    """How often each run is drawn, [B, n]: n draws with replacement, seeded."""
+    draws = np.random.default_rng(seed_for("bootstrap", seed)).integers(0, n, (resamples, n))
+    return np.stack([np.bincount(row, minlength=n) for row in draws])
+
+
+def taus(measures: ArrayLike, targets: ArrayLike, counts: ArrayLike | None = None) -> Array:
+    """Kendall's tau-b [B, m, t] of measures [m, n] with targets [t, n], for runs drawn ``counts`` [B, n] times.
+
+    Without counts, B is 1 and every run enters once. Two copies of a run are a tie, as they are when tau-b
+    is taken of the resampled columns. NaN where a column is constant. Kendall 1945.
+    """
+    x, y = pair_signs(measures), pair_signs(targets)
+    n = np.atleast_2d(np.asarray(measures)).shape[1]
+    weights = np.ones((1, n)) if counts is None else np.asarray(counts, dtype=np.float64)
+    first, second = np.triu_indices(n, 1)
+    products = (x[:, None] * y[None]).reshape(-1, x.shape[1]).T
+    parts = []
+    for part in np.array_split(weights, -(-len(weights) // CHUNK)):
+        pairs = part[:, first] * part[:, second]
+        agreement = (pairs @ products).reshape(len(part), len(x), len(y))
+        untied = (pairs @ (x**2).T)[:, :, None] * (pairs @ (y**2).T)[:, None]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            parts.append(agreement / np.sqrt(untied))
+    return np.concatenate(parts)
+
+
+def kendall_tau(x: ArrayLike, y: ArrayLike) -> float:
+    """Kendall's tau-b of two columns [n]; NaN where one is constant."""
+    return float(taus(x, y)[0, 0, 0])
+
+
+def interval(samples: ArrayLike, confidence: float = CONFIDENCE) -> tuple[Array, Array]:
+    """Percentile interval over the first axis; resamples without a value (NaN) are left out."""
+    tail = (1 - confidence) / 2
+    values = np.asarray(samples, dtype=np.float64)
+    if np.isnan(values).all(axis=0).any():
+        values = np.where(np.isnan(values).all(axis=0), np.inf, values)
+        low, high = np.nanquantile(values, [tail, 1 - tail], axis=0, method="lower")
+        return np.where(np.isinf(low), np.nan, low), np.where(np.isinf(high), np.nan, high)
+    low, high = np.nanquantile(values, [tail, 1 - tail], axis=0)
+    return low, high
+
+
+def tau_estimates(measures: ArrayLike, targets: ArrayLike, seed: int) -> list[list[Estimate]]:
+    """Tau-b of each measure [m, n] with each target [t, n], with 95 % bootstrap intervals."""
+    counts = resample_counts(np.atleast_2d(np.asarray(measures)).shape[1], seed)
+    values = taus(measures, targets)[0]
+    low, high = interval(taus(measures, targets, counts))
+    return [
+        [Estimate(float(values[i, j]), float(low[i, j]), float(high[i, j])) for j in range(values.shape[1])]
+        for i in range(values.shape[0])
+    ]
+
+
+def tau_estimate(x: ArrayLike, y: ArrayLike, seed: int) -> Estimate:
+    """Tau-b of two columns [n] with its 95 % bootstrap interval."""
+    return tau_estimates(x, y, seed)[0][0]
+
+
+def partial_taus(x: ArrayLike, y: ArrayLike, given: ArrayLike, counts: ArrayLike | None = None) -> Array:
+    """Partial Kendall tau [B] of x [n] with y [n] given one or several columns [k, n].
+
+    From the inverse P of the matrix of taus: −P_xy / sqrt(P_xx P_yy); with one given column this is
+    (τ_xy − τ_xz τ_yz) / sqrt((1 − τ_xz²)(1 − τ_yz²)), Kendall 1942. NaN where the matrix has no inverse.
+    """
+    columns = np.vstack([np.atleast_2d(x), np.atleast_2d(y), np.atleast_2d(given)])
+    matrices = taus(columns, columns, counts)
+    result = np.full(len(matrices), np.nan)
+    for index, matrix in enumerate(matrices):
+        if np.isfinite(matrix).all() and np.linalg.matrix_rank(matrix, hermitian=True) == len(matrix):
+            inverse = np.linalg.inv(matrix)
+            scale = inverse[0, 0] * inverse[1, 1]
+            if scale > 0:
+                result[index] = -inverse[0, 1] / np.sqrt(scale)
+    return result
+
+
+def partial_tau_estimate(x: ArrayLike, y: ArrayLike, given: ArrayLike, seed: int) -> Estimate:
+    """Partial tau given one or several columns, with its 95 % bootstrap interval."""
+    counts = resample_counts(len(np.asarray(x)), seed)
+    low, high = interval(partial_taus(x, y, given, counts))
+    return Estimate(float(partial_taus(x, y, given)[0]), float(low), float(high))
+
+
+def granulated_tau(x: ArrayLike, y: ArrayLike, settings: ArrayLike, names: Sequence[str]) -> Granulated:
+    """Granulated tau (Jiang et al. 2020, their section 5.1) of a measure x [n] with a target y [n].
+
+    Args:
+        x: the measure.
+        y: the target.
+        settings: [n, h], the value of each hyperparameter in each run.
+        names: the h hyperparameters.
+
+    ψ_i is the mean, over all settings of the other hyperparameters, of tau among the runs that differ only
+    in hyperparameter i.
+    """
+    table = np.asarray(settings, dtype=np.float64)
+    x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    psi, used, left_out = {}, {}, {}
+    for column, name in enumerate(names):
+        others = np.delete(table, column, axis=1)
+        _, cell = np.unique(others, axis=0, return_inverse=True)
+        groups = [np.flatnonzero(cell.ravel() == number) for number in range(cell.max() + 1)]
+        values = [kendall_tau(x[group], y[group]) for group in groups if len(group) > 1]
+        finite = [value for value in values if np.isfinite(value)]
+        psi[name] = float(np.mean(finite)) if finite else float("nan")
+        used[name], left_out[name] = len(finite), len(groups) - len(finite)
+    return Granulated(psi, used, left_out)

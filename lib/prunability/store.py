@@ -1,0 +1,176 @@
+"""The run store: one JSON file a run, written atomically and named by the run's hash, weights beside it.
+
+A record that exists is a finished training. Weights are written before the record, so a kill at any
+moment leaves either a whole run or none.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+
+from prunability.config import PrunabilityError, RunConfig, digest, explain
+from prunability.training import Result, State
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one function of measures gave: a value for each name, or why there is none."""
+
+    version: int
+    values: dict[str, float]
+    undefined: str | None = None
+
+
+@dataclass(frozen=True)
+class Record:
+    """A finished run. ``seconds`` and ``environment`` say how it was made and are not part of the result."""
+
+    config: RunConfig
+    result: Result
+    measures: dict[str, Measured]
+    weights: str
+    seconds: dict[str, float] = field(default_factory=dict)
+    environment: dict[str, Any] = field(default_factory=dict)
+
+    def content(self) -> dict[str, Any]:
+        """What the run found, without timings and environment."""
+        return {
+            "config": self.config.model_dump(mode="json"),
+            "result": asdict(self.result),
+            "measures": {name: asdict(measured) for name, measured in sorted(self.measures.items())},
+            "weights": self.weights,
+        }
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 of :meth:`content`."""
+        return digest(self.content())
+
+
+class RunStore:
+    """The records and weights below one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path(self, config: RunConfig) -> Path:
+        """Where the record of a run is or will be."""
+        return self.folder / f"{config.hash}.json"
+
+    def has(self, config: RunConfig) -> bool:
+        """Whether the run is finished."""
+        return self.path(config).exists()
+
+    def load(self, config: RunConfig) -> Record | None:
+        """The record of a run, None where it is not finished.
+
+        Raises:
+            PrunabilityError: the file is truncated, was edited, or is not this run's record.
+        """
+        path = self.path(config)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        except UnicodeDecodeError as error:
+            raise _damaged(path, f"it is not text ({error.reason})") from error
+        try:
+            raw = json.loads(text)
+            checksum = raw.pop("checksum")
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
+            raise _damaged(path, "it is not a whole record") from error
+        if checksum != digest(raw):
+            raise _damaged(path, "its content does not match its checksum: it was edited or damaged")
+        try:
+            record = _from_json(raw)
+        except ValidationError as error:
+            raise _damaged(path, explain(error)) from error
+        except (KeyError, TypeError) as error:
+            raise _damaged(path, f"a field is missing or unknown ({error})") from error
+        if record.config != config:
+            raise _damaged(path, "it is the record of another run")
+        return record
+
+    def save(self, record: Record) -> None:
+        """Write a record atomically, over an older one of the same run."""
+        raw = json.loads(
+            json.dumps({**record.content(), "seconds": record.seconds, "environment": record.environment})
+        )
+        raw["checksum"] = digest(raw)
+        self._write(self.path(record.config), (json.dumps(raw, indent=1) + "\n").encode())
+
+    def save_weights(self, config: RunConfig, initial: State, final: State) -> str:
+        """Write initial and final weights atomically and return their checksum."""
+        tensors = {f"initial.{name}": tensor.contiguous() for name, tensor in initial.items()}
+        tensors |= {f"final.{name}": tensor.contiguous() for name, tensor in final.items()}
+        content = save(tensors)
+        self._write(self._weights(config), content)
+        return hashlib.sha256(content).hexdigest()
+
+    def load_weights(self, record: Record) -> tuple[State, State]:
+        """Initial and final weights of a run.
+
+        Raises:
+            PrunabilityError: the file is missing or is not what the record says it is.
+        """
+        path = self._weights(record.config)
+        if not path.exists():
+            raise _damaged(path, "the weights of a finished run are missing")
+        content = path.read_bytes()
+        if hashlib.sha256(content).hexdigest() != record.weights:
+            raise _damaged(path, "it does not match the checksum in the run's record")
+        try:
+            tensors = load(content)
+        except SafetensorError as error:
+            raise _damaged(path, str(error)) from error
+        return _part(tensors, "initial."), _part(tensors, "final.")
+
+    def _weights(self, config: RunConfig) -> Path:
+        return self.folder / f"{config.hash}.safetensors"
+
+    def _write(self, path: Path, content: bytes) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(f".{os.getpid()}.partial")
+        with partial.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(path)
+
+
+def checksum_of(records: Iterable[Record]) -> str:
+    """One checksum over the results of several runs, in whichever order they come."""
+    return digest(sorted(record.checksum for record in records))
+
+
+def _from_json(raw: dict[str, Any]) -> Record:
+    result = {**raw["result"], "curve": [(running, loss) for running, loss in raw["result"]["curve"]]}
+    return Record(
+        config=RunConfig.model_validate(raw["config"]),
+        result=Result(**result),
+        measures={name: Measured(**measured) for name, measured in raw["measures"].items()},
+        weights=raw["weights"],
+        seconds=raw["seconds"],
+        environment=raw["environment"],
+    )
+
+
+def _part(tensors: dict[str, torch.Tensor], prefix: str) -> State:
+    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+
+
+def _damaged(path: Path, why: str) -> PrunabilityError:
+    run = path.stem
+    return PrunabilityError(
+        f"{path}: {why}. It is not used and not overwritten; delete or move {run}.json and "
+        f"{run}.safetensors, and the same command makes this run again"
+    )

@@ -1,0 +1,47 @@
+"""All studies. A new one is a module with its ``PROFILES``, named here."""
+
+from pathlib import Path
+
+from prunability.config import PrunabilityError
+from prunability.data import load_images
+from prunability.studies import correlation
+from prunability.studies.base import Profile, Study, expand
+
+STUDIES = {"correlation": correlation.PROFILES}
+
+
+def profiles(study: str) -> dict[str, Profile]:
+    """The profiles of a study.
+
+    Raises:
+        PrunabilityError: there is no such study.
+    """
+    if study not in STUDIES:
+        raise PrunabilityError(f"unknown study {study!r}: it must be one of {', '.join(STUDIES)}")
+    return STUDIES[study]
+
+
+def find_profile(study: str, profile: str) -> Profile:
+    """One profile of a study.
+
+    Raises:
+        PrunabilityError: there is no such study or profile.
+    """
+    known = profiles(study)
+    if profile not in known:
+        raise PrunabilityError(f"unknown profile {profile!r}: it must be one of {', '.join(known)}")
+    return known[profile]
+
+
+def open_study(study: str, profile: str, data: str, seed: int, cache: Path) -> Study:
+    """The study on the profile's own data (``data`` empty) or on another source.
+
+    Raises:
+        PrunabilityError: a name is unknown, or the data cannot be had or do not fit.
+    """
+    found = find_profile(study, profile)
+    source = data or found.data
+    return expand(study, profile, found, source, load_images(source, cache), seed)
+
+
+__all__ = ["STUDIES", "Profile", "Study", "find_profile", "open_study", "profiles"]

@@ -1,0 +1,131 @@
+"""Runs as a table, and the tables that figures and claims are made of."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from prunability.measures import HEADLINE_MEASURE, all_measures
+from prunability.measures.pruning import name_of
+from prunability.pruning import SWEEP
+from prunability.statistics import granulated_tau, tau_estimates
+from prunability.store import Record
+
+TARGETS = {
+    "test_loss": "test loss (nats)",
+    "loss_gap": "generalization gap in loss (nats)",
+    "test_error": "test error (fraction)",
+}
+
+
+def runs_table(records: Sequence[Record]) -> pd.DataFrame:
+    """One row a run: its hyperparameters, how it ended, its targets and its measures (NaN: undefined)."""
+    rows = []
+    for record in records:
+        network = record.config.network.model_dump(exclude={"kind"})
+        training = record.config.training.model_dump()
+        result = record.result
+        values = {name: v for measured in record.measures.values() for name, v in measured.values.items()}
+        gap = None
+        if result.test_loss is not None and result.train_loss is not None:
+            gap = result.test_loss - result.train_loss
+        rows.append(
+            {"run": record.config.hash, "seed": record.config.seed, **network, **training}
+            | {"status": result.status, "reason": result.reason, "epochs": result.epochs, "steps": result.steps}
+            | {"train_loss": result.train_loss, "train_error": result.train_error}
+            | {"test_loss": result.test_loss, "loss_gap": gap, "test_error": result.test_error}
+            | {name: values.get(name) for name in all_measures()}
+        )
+    table = pd.DataFrame(rows)
+    numeric = [*TARGETS, "train_loss", "train_error", *all_measures()]
+    return table.astype(dict.fromkeys(numeric, float))
+
+
+def converged(table: pd.DataFrame) -> pd.DataFrame:
+    """The runs that enter a headline."""
+    return table[table["status"] == "converged"].reset_index(drop=True)
+
+
+def left_out(table: pd.DataFrame) -> dict[str, int]:
+    """How many runs did not converge, by the reason."""
+    rest = table[table["status"] != "converged"]
+    return {f"{status}: {reason}": len(part) for (status, reason), part in rest.groupby(["status", "reason"])}
+
+
+def usable(table: pd.DataFrame, names: Iterable[str]) -> tuple[list[str], dict[str, str]]:
+    """Measures that can be ranked, and why each of the others cannot."""
+    kept, why = [], {}
+    for name in names:
+        missing = int((~np.isfinite(table[name])).sum())
+        if missing:
+            why[name] = f"undefined on {missing} of {len(table)} runs"
+        elif table[name].nunique() < 2:
+            why[name] = f"has the same value on all {len(table)} runs"
+        else:
+            kept.append(name)
+    return kept, why
+
+
+def correlations(table: pd.DataFrame, names: Iterable[str], seed: int) -> pd.DataFrame:
+    """Tau-b of each usable measure with each target: measure, label, family, target, tau, low, high, n."""
+    known = all_measures()
+    kept, _ = usable(table, names)
+    if not kept or len(table) < 2:
+        return pd.DataFrame(columns=["measure", "label", "family", "target", "tau", "low", "high", "n"])
+    estimates = tau_estimates(table[kept].to_numpy().T, table[list(TARGETS)].to_numpy().T, seed)
+    rows = [
+        (name, known[name].label, known[name].family, target, e.value, e.low, e.high, len(table))
+        for name, row in zip(kept, estimates, strict=True)
+        for target, e in zip(TARGETS, row, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=["measure", "label", "family", "target", "tau", "low", "high", "n"])
+
+
+def sweep(table: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Tau of prunability (magnitude) with each target at every tolerance of the sweep."""
+    names = {name_of("magnitude", tolerance): tolerance for tolerance in SWEEP}
+    found = correlations(table, names, seed)
+    found["kind"] = [names[name].kind for name in found["measure"]]
+    found["amount"] = [names[name].amount for name in found["measure"]]
+    found["target"] = found["target"].map(TARGETS)
+    return found.sort_values(["kind", "target", "amount"], ignore_index=True)
+
+
+def granulated(
+    table: pd.DataFrame, names: Iterable[str], hyperparameters: Sequence[str], target: str = "test_loss"
+) -> pd.DataFrame:
+    """ψ of each usable measure for each hyperparameter, Ψ as ``mean``, with the cells used and left out."""
+    known = all_measures()
+    rows = []
+    for name in usable(table, names)[0]:
+        found = granulated_tau(table[name], table[target], table[list(hyperparameters)], hyperparameters)
+        rows += [
+            (name, known[name].label, key, found.psi[key], found.used[key], found.left_out[key])
+            for key in hyperparameters
+        ]
+        rows.append(
+            (
+                name,
+                known[name].label,
+                "mean",
+                found.mean,
+                sum(found.used.values()),
+                sum(found.left_out.values()),
+            )
+        )
+    return pd.DataFrame(rows, columns=["measure", "label", "hyperparameter", "psi", "cells", "left_out"])
+
+
+def drawn(table: pd.DataFrame, hyperparameters: Sequence[str]) -> pd.DataFrame:
+    """The columns behind the scatter plots: run, hyperparameters, targets, prunability and sizes."""
+    return table[["run", *hyperparameters, *TARGETS, HEADLINE_MEASURE, "kept_parameter_count", "parameter_count"]]
+
+
+def ranked_measures() -> list[str]:
+    """The measures of the main ranking: each kind once, prunability at its headline and its variants.
+
+    The sweep over tolerances has a figure of its own.
+    """
+    sweep = {name for name in all_measures() if name.startswith("prunability_magnitude")}
+    keep = {HEADLINE_MEASURE, "prunability_magnitude_relative_0.5"}
+    return [name for name in all_measures() if name not in sweep - keep]

@@ -1,0 +1,87 @@
+"""Sentences of the notebooks, in Markdown, every number computed from the tables."""
+
+import pandas as pd
+
+from prunability.claims import LEAST_RUNS
+from prunability.measures import HEADLINE_MEASURE
+from prunability.statistics import Estimate
+from prunability.studies import Study
+from prunability.tables import TARGETS, left_out, usable
+
+
+def study(opened: Study) -> str:
+    """Which networks a study trains, on what."""
+    first = opened.runs[0]
+    grid = {name: sorted({run.setting(name) for run in opened.runs}) for name in opened.hyperparameters}
+    settings = " × ".join(f"{name.replace('_', ' ')} {{{_listed(values)}}}" for name, values in grid.items())
+    return (
+        f"Profile **{opened.profile}**: {len(opened.runs)} networks on {first.data.n_train} training images of "
+        f"*{opened.images.title}* ({opened.images.classes} classes, {len(opened.images.labels['test'])} test "
+        f"images, label noise {first.data.label_noise:.0%}). The grid is {settings}. Each is trained by SGD with "
+        f"momentum {first.training.momentum:g} until its training loss is at most "
+        f"{first.training.target_loss:g} nats, for at most {first.training.max_epochs} epochs, in "
+        f"{first.training.precision}."
+    )
+
+
+def runs(table: pd.DataFrame) -> str:
+    """How many networks converged, which did not and why, and how much the target varies."""
+    used = table[table["status"] == "converged"]
+    reasons = [f"{number} {reason}" for reason, number in left_out(table).items()]
+    rest = f" Left out: {'; '.join(reasons)}." if reasons else " None is left out."
+    return (
+        f"**{len(used)} of {len(table)} networks converged** and enter what follows.{rest} Their test loss goes "
+        f"from {used['test_loss'].min():.3f} to {used['test_loss'].max():.3f} nats, their test error from "
+        f"{used['test_error'].min():.1%} to {used['test_error'].max():.1%}, their size from "
+        f"{used['parameter_count'].min():,.0f} to {used['parameter_count'].max():,.0f} parameters."
+    )
+
+
+def ranking(table: pd.DataFrame, runs_used: pd.DataFrame, measures: list[str]) -> str:
+    """Where prunability stands for each target, and which measures could not be ranked."""
+    lines = []
+    for target, title in TARGETS.items():
+        part = table[table["target"] == target].sort_values("tau", ascending=False).reset_index(drop=True)
+        place = part.index[part["measure"] == HEADLINE_MEASURE]
+        best = part.iloc[0]
+        where = f"prunability is number {place[0] + 1} of {len(part)} with τ = {_tau(part.loc[place[0]])}" if len(
+            place
+        ) else "prunability has no rank"  # fmt: skip
+        lines.append(f"- {title}: {where}; highest is {best['label']} with τ = {_tau(best)}.")
+    why = usable(runs_used, measures)[1]
+    lines += [f"- Not ranked: {name} ({reason})." for name, reason in why.items()]
+    return "\n".join(lines)
+
+
+def limitations(opened: Study, used: pd.DataFrame) -> str:
+    """What a study cannot speak for."""
+    first = opened.runs[0]
+    few = len(used) < LEAST_RUNS or not opened.claims
+    seeds = len({run.seed for run in opened.runs})
+    return "\n".join(
+        [
+            f"- **n**: {len(used)} networks. "
+            + (
+                "That is too few, or the profile too small, for any verdict."
+                if few
+                else "Taus this far apart: an interval's width is the resolution; smaller differences between "
+                "measures are not seen."
+            ),
+            f"- **Data**: {first.data.n_train} training images of {opened.images.title}; other data may rank "
+            f"measures otherwise. Test losses rest on {len(opened.images.labels['test'])} test images, whose "
+            "sampling noise lowers every tau.",
+            "- **Networks**: one family (network in network, depths and widths of the grid above), "
+            f"{seeds} seed a setting; other architectures are not covered.",
+            f"- **Budget**: training stops at {first.training.target_loss:g} nats, so nothing is said of networks "
+            "stopped elsewhere; networks that did not get there are not in the statistics.",
+            "- **Intervals** resample runs of this grid: they do not speak for another choice of grid.",
+        ]
+    )
+
+
+def _tau(row: pd.Series) -> str:
+    return str(Estimate(row["tau"], row["low"], row["high"]))
+
+
+def _listed(values: list[float]) -> str:
+    return ", ".join(f"{value:g}" for value in values)
