@@ -99,12 +99,14 @@ def interval(samples: ArrayLike, confidence: float = CONFIDENCE) -> tuple[Array,
     """Percentile interval over the first axis; resamples without a value (NaN) are left out."""
     tail = (1 - confidence) / 2
     values = np.asarray(samples, dtype=np.float64)
-    if np.isnan(values).all(axis=0).any():
-        values = np.where(np.isnan(values).all(axis=0), np.inf, values)
-        low, high = np.nanquantile(values, [tail, 1 - tail], axis=0, method="lower")
-        return np.where(np.isinf(low), np.nan, low), np.where(np.isinf(high), np.nan, high)
-    low, high = np.nanquantile(values, [tail, 1 - tail], axis=0)
-    return low, high
+    columns = values.reshape(len(values), -1).T
+    ends = np.array(
+        [
+            np.quantile(finite, [tail, 1 - tail]) if len(finite := column[np.isfinite(column)]) else [np.nan] * 2
+            for column in columns
+        ]
+    )
+    return ends[:, 0].reshape(values.shape[1:]), ends[:, 1].reshape(values.shape[1:])
 
 
 def tau_estimates(measures: ArrayLike, targets: ArrayLike, seed: int) -> list[list[Estimate]]:

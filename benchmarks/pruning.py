@@ -1,0 +1,113 @@
+"""What the pruning scan costs: examples evaluated and seconds, against trying every fraction.
+
+Trains networks of the correlation study's digits to convergence, scans them with every pruner, checks the
+answers against the exhaustive scan, prints a table and writes ``benchmarks/results/pruning.json``.
+
+    python benchmarks/pruning.py
+"""
+
+import json
+import platform
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from prunability.config import DataConfig, NiNConfig, RunConfig, TrainingConfig, cores
+from prunability.data import load_images, prepare
+from prunability.measures import TrainedRun
+from prunability.pruning import HEADLINE, RANDOM_DRAWS, RESOLUTION, Pruner, loss_curve, prunability
+from prunability.scan import Variants
+from prunability.seeding import generator
+from prunability.session import project_root
+from prunability.training import one_thread, train
+
+NETWORKS = ((24, 1), (40, 2), (64, 2))
+PRUNERS: tuple[Pruner, ...] = ("magnitude", "layerwise", "random")
+
+
+def trained(width: int, depth: int, device: torch.device) -> TrainedRun:
+    """A converged network on 1,000 digits."""
+    images = load_images("digits", project_root() / "data")
+    config = RunConfig(
+        data=DataConfig(checksum=images.checksum, n_train=1000),
+        network=NiNConfig(width=width, depth=depth),
+        training=TrainingConfig(learning_rate=0.1, batch_size=32),
+    )
+    data = prepare(images, config.data, device, torch.float32)
+    initial, final, result = train(config, data)
+    if result.status != "converged":
+        raise RuntimeError(f"width {width}, depth {depth}: {result.status}")
+    return TrainedRun(config, data, initial, final, result)
+
+
+def compare(run: TrainedRun, pruner: Pruner) -> dict[str, Any]:
+    """One row of the table: a scan at the headline tolerance and the exhaustive one."""
+
+    def draws() -> list[torch.Generator | None]:
+        count = RANDOM_DRAWS if pruner == "random" else 1
+        return [generator("benchmark", draw) if pruner == "random" else None for draw in range(count)]
+
+    start = time.perf_counter()
+    found, scan = prunability(run.variants, run.train_loss, pruner, [HEADLINE], draws())
+    middle = time.perf_counter()
+    curve = loss_curve(run.variants, pruner, draws())
+    end = time.perf_counter()
+    limit = HEADLINE.limit(run.train_loss)
+    expected = next((k for k, loss in enumerate(curve[:-1], 1) if loss <= limit), RESOLUTION) / RESOLUTION
+    if found[HEADLINE] != expected:
+        raise RuntimeError(f"the scan says {found[HEADLINE]}, the exhaustive scan {expected}")
+    whole = RESOLUTION * len(draws()) * len(run.data.train_labels)
+    network = run.config.network
+    return {
+        "width": network.width, "depth": network.depth, "pruner": pruner, "prunability": expected,
+        "rises": sum(later > earlier for earlier, later in pairwise(curve)),
+        "passes": scan.examples / whole * RESOLUTION, "fewer examples": whole / scan.examples,
+        "seconds": middle - start, "exhaustive seconds": end - middle,
+    }  # fmt: skip
+
+
+def together(run: TrainedRun, count: int = 8, examples: int = 125) -> float:
+    """Seconds of ``count`` variants evaluated as one batched computation over those of one by one."""
+    variants = Variants(run.network, run.data.train_images, run.data.train_labels)
+    weights = [{name: p.detach() for name, p in run.network.named_parameters() if p.dim() == 4}] * count
+    index = torch.arange(examples, device=run.data.train_labels.device)
+    seconds = []
+    for batched in (True, False):
+        variants.batched = batched
+        variants.losses(weights, index)
+        start = time.perf_counter()
+        for _ in range(5):
+            variants.losses(weights, index)
+        if index.is_cuda:
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - start)
+    return seconds[0] / seconds[1]
+
+
+def main() -> None:
+    """Print the table and write it with the environment."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    with one_thread():
+        runs = [trained(width, depth, device) for width, depth in NETWORKS]
+        rows = [compare(run, pruner) for run in runs for pruner in PRUNERS]
+        ratio = together(runs[-1])
+    table = pd.DataFrame(rows)
+    print(table.to_string(index=False, float_format=lambda value: f"{value:.3g}"))
+    print(f"batched evaluation takes {ratio:.2f} times the seconds of one by one on {device.type}")
+    environment = {
+        "torch": torch.__version__, "python": platform.python_version(), "machine": platform.machine(),
+        "cores": cores(), "threads": 1,
+        "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
+    }  # fmt: skip
+    target = Path(__file__).parent / "results" / "pruning.json"
+    target.parent.mkdir(exist_ok=True)
+    content = {"environment": environment, "batched_over_single": ratio, "rows": rows}
+    target.write_text(json.dumps(content, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

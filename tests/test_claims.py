@@ -1,0 +1,120 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from prunability.claims import (
+    LEAST_RUNS,
+    Criterion,
+    Rank,
+    Verdict,
+    combine,
+    predictive,
+    save,
+    sentence,
+    size_free,
+    table_of,
+)
+from prunability.measures import HEADLINE_MEASURE
+from prunability.statistics import Estimate, tau_estimate
+
+
+def runs(n: int = 60, noise: float = 0.1, size_effect: float = 0.0, rivals: int = 7) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    test_loss = rng.normal(size=n)
+    size = np.round(10 ** rng.uniform(3, 5, n))
+    table = pd.DataFrame({"test_loss": test_loss, "parameter_count": size, "prunable_weight_count": size})
+    score = test_loss + noise * rng.normal(size=n) + size_effect * np.log(size)
+    table[HEADLINE_MEASURE] = 0.2 + 0.5 * (score.argsort().argsort() / n)
+    for k in range(rivals):
+        table[f"rival {k}"] = rng.normal(size=n)
+    return table
+
+
+RIVALS = [HEADLINE_MEASURE, "prunability_random_absolute_0.1", *[f"rival {k}" for k in range(7)]]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "side", "expected"),
+    [
+        (0.31, 0.9, "above", "supported"),
+        (0.3, 0.9, "above", "inconclusive"),
+        (-0.5, 0.3, "above", "not supported"),
+        (-0.5, 0.29, "below", "supported"),
+        (0.1, 0.5, "below", "inconclusive"),
+        (0.3, 0.5, "below", "not supported"),
+        (float("nan"), float("nan"), "above", "inconclusive"),
+    ],
+)
+def test_criterion(low: float, high: float, side: str, expected: Verdict) -> None:
+    criterion = Criterion("s", Estimate(0.5, low, high), side, 0.3)  # type: ignore[arg-type]
+    assert criterion.verdict == expected
+
+
+def test_rank_is_decided_by_the_place() -> None:
+    assert Rank("r", Estimate(0.25, 0.1, 0.9), "below", 0.25).verdict == "supported"
+    assert Rank("r", Estimate(0.26, 0.1, 0.2), "below", 0.25).verdict == "not supported"
+
+
+def test_combination() -> None:
+    yes = Criterion("s", Estimate(0.5, 0.4, 0.6), "above", 0.3)
+    maybe = Criterion("s", Estimate(0.5, 0.2, 0.6), "above", 0.3)
+    no = Criterion("s", Estimate(0.1, 0.0, 0.2), "above", 0.3)
+    assert combine([yes, yes], True) == "supported"
+    assert combine([yes, maybe], True) == "inconclusive"
+    assert combine([yes, maybe, no], True) == "not supported"
+    assert combine([yes], False) == "insufficient n"
+
+
+def test_c1_can_go_every_way() -> None:
+    for noise, expected in ((0.1, "supported"), (100.0, "not supported"), (1.6, "inconclusive")):
+        table = runs(noise=noise)
+        table["prunability_random_absolute_0.1"] = table["test_loss"]  # a variant is no competitor
+        claim = predictive(table, RIVALS, seed=0, may_claim=True)
+        assert claim.verdict == expected, (noise, claim)
+    tau = tau_estimate(table[HEADLINE_MEASURE], table["test_loss"], 0)
+    assert claim.criteria[0].estimate == tau
+    assert claim.sensitivity["0.3"] == claim.verdict
+    assert claim.sensitivity["0.1"] == ("supported" if tau.low > 0.1 else "inconclusive")
+
+
+def test_c1_needs_the_top_quarter() -> None:
+    table = runs(noise=0.5)
+    for k in range(3):
+        table[f"rival {k}"] = table["test_loss"]
+    claim = predictive(table, [HEADLINE_MEASURE, *RIVALS[2:]], seed=0, may_claim=True)
+    rank = claim.criteria[1]
+    assert rank.estimate.value == 4 / 8
+    assert rank.verdict == claim.verdict == "not supported"
+    assert claim.sensitivity["0.1"] == "not supported"
+
+
+def test_too_few_runs_or_a_profile_without_claims() -> None:
+    assert predictive(runs(LEAST_RUNS - 1), RIVALS, 0, True).verdict == "insufficient n"
+    assert predictive(runs(LEAST_RUNS), RIVALS, 0, True).verdict != "insufficient n"
+    assert predictive(runs(), RIVALS, 0, False).verdict == "insufficient n"
+    assert set(size_free(runs(LEAST_RUNS - 1), 0, True).sensitivity.values()) == {"insufficient n"}
+
+
+def test_c2() -> None:
+    assert size_free(runs(size_effect=-1), 0, True).verdict == "supported"
+    grown = size_free(runs(size_effect=10), 0, True)
+    assert [c.verdict for c in grown.criteria] == ["not supported", "supported"]
+    assert grown.verdict == "not supported"
+
+
+def test_words_and_files(tmp_path: Path) -> None:
+    claims = [predictive(runs(), RIVALS, 0, True), size_free(runs(), 0, True)]
+    text = sentence(claims[0], "networks")
+    assert str(claims[0].criteria[0].estimate) in text
+    assert text.startswith(f"**C1: {claims[0].verdict}.**")
+    assert len(table_of(claims)) == 4
+    save(claims[:1], tmp_path, {"records": "x"})
+    save(claims[1:], tmp_path, {"records": "y"})
+    found = json.loads((tmp_path / "claims.json").read_text())
+    assert list(found) == ["C1", "C2"]
+    assert found["C2"]["verdict"] == claims[1].verdict
+    assert found["C1"]["criteria"][0]["holds"] == claims[0].criteria[0].verdict
+    assert found["C1"]["provenance"] == {"records": "x"}

@@ -1,0 +1,79 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from prunability import claims, figures, tables
+from prunability.measures import HEADLINE_MEASURE, all_measures
+
+NAMES = ["width", "depth", "learning_rate"]
+PROVENANCE: dict[str, Any] = {
+    "data": {"title": "digits"}, "study": {"profile": "quick"}, "runs_used": 40,
+    "runs_left_out": {"diverged: a loss": 2},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def table() -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({name: rng.choice([1, 2, 3], 40) for name in NAMES})
+    frame["run"] = [f"{k:016x}" for k in range(40)]
+    for name in [*tables.TARGETS, *all_measures()]:
+        frame[name] = rng.uniform(0.1, 1, 40)
+    return frame
+
+
+def draw(table: pd.DataFrame, folder: Path) -> None:
+    ranked = tables.ranked_measures()
+    correlations = tables.correlations(table, ranked, 0)
+    with figures.panels() as (figure, ax):
+        figures.prunability_scatter(ax, table, correlations[correlations["measure"] == ranked[0]], *NAMES[:2])
+    figures.save(figure, "scatter", folder, table, PROVENANCE)
+    with figures.panels(1, 3, width=figures.PAGE, height=4, sharey=True) as (figure, axes):
+        figures.ranking(axes, correlations, HEADLINE_MEASURE)
+    figures.save(figure, "ranking", folder, correlations, PROVENANCE)
+    with figures.panels(2, 3, width=figures.PAGE) as (figure, axes):
+        figures.scatter_by_hyperparameter(list(axes.flat), table, NAMES)
+    figures.save(figure, "by_hyperparameter", folder, table, PROVENANCE)
+    with figures.panels() as (figure, ax):
+        figures.tau_grid(ax, tables.granulated(table, ranked, NAMES))
+    figures.save(figure, "grid", folder, table, PROVENANCE)
+    sizes = claims.size_sweep(table, 0)
+    with figures.panels(1, 2) as (figure, axes):
+        figures.size_panels(axes, table, sizes)
+    figures.save(figure, "size", folder, table, PROVENANCE)
+    with figures.panels(1, 2) as (figure, axes):
+        figures.tolerance_sweep(axes, sizes, "measure")
+    figures.save(figure, "sweep", folder, sizes, PROVENANCE)
+
+
+def test_same_records_same_bytes(table: pd.DataFrame, tmp_path: Path) -> None:
+    draw(table, tmp_path / "one")
+    draw(table.copy(), tmp_path / "two")
+    names = sorted(path.name for path in (tmp_path / "one").iterdir())
+    assert len(names) == 6 * 5
+    for name in names:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
+
+
+def test_files_hold_numbers_and_provenance(table: pd.DataFrame, tmp_path: Path) -> None:
+    draw(table, tmp_path)
+    assert json.loads((tmp_path / "sweep.json").read_text()) == PROVENANCE
+    numbers = pd.read_csv(tmp_path / "sweep.csv")
+    np.testing.assert_allclose(numbers["tau"], claims.size_sweep(table, 0)["tau"])
+    assert "left out: 2 diverged: a loss" in (tmp_path / "sweep.svg").read_text()
+
+
+def test_measures_that_cannot_be_ranked_are_named(table: pd.DataFrame) -> None:
+    broken = table.copy()
+    broken.loc[3, "inverse_margin"] = np.nan
+    broken["pacbayes_flatness"] = 1.0
+    kept, why = tables.usable(broken, tables.ranked_measures())
+    assert why == {
+        "inverse_margin": "undefined on 1 of 40 runs",
+        "pacbayes_flatness": "has the same value on all 40 runs",
+    }
+    assert set(kept) | set(why) == set(tables.ranked_measures())

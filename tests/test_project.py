@@ -1,0 +1,85 @@
+"""The project's files hold together: lock, environments, layers, and nothing that is one machine's."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import yaml
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+from prunability.session import project_root
+
+ROOT = project_root()
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+# Each module uses only modules before it in this list, and its own package.
+LAYERS = [
+    "seeding", "config", "data", "networks", "training", "scan", "pruning", "measures", "store", "studies",
+    "progress", "runner", "statistics", "tables", "claims", "figures", "example", "text", "session",
+    "notebooks", "cli", "__main__",
+]  # fmt: skip
+
+
+def tracked() -> list[Path]:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
+    return [ROOT / line for line in listed.stdout.splitlines() if (ROOT / line).is_file()]
+
+
+def locked() -> dict[str, list[Version]]:
+    found: dict[str, list[Version]] = {}
+    for line in (ROOT / "requirements.lock").read_text().splitlines():
+        if not line.startswith("#"):
+            name, version = re.match(r"([\w.-]+)==([\w.+!]+)", line).groups()  # type: ignore[union-attr]
+            found.setdefault(name.lower(), []).append(Version(version))
+    return found
+
+
+def test_the_lock_satisfies_the_project() -> None:
+    versions = locked()
+    extras = [item for group in PROJECT["optional-dependencies"].values() for item in group]
+    for requirement in map(Requirement, [*PROJECT["dependencies"], *extras]):
+        assert requirement.name in versions
+        assert all(version in requirement.specifier for version in versions[requirement.name])
+
+
+def test_conda_environment_follows_the_project() -> None:
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    assert environment["name"] == PROJECT["name"]
+    *conda, pip = environment["dependencies"]
+    assert pip["pip"] == ["-r requirements.lock", "-e ."]
+    (python,) = [item.removeprefix("python=") for item in conda if item.startswith("python=")]
+    assert Requirement(f"python{PROJECT['requires-python']}").specifier.contains(f"{python}.0")
+
+
+def test_this_python_is_supported() -> None:
+    running = ".".join(map(str, sys.version_info[:3]))
+    assert Requirement(f"python{PROJECT['requires-python']}").specifier.contains(running)
+
+
+def test_modules_use_only_those_below_them() -> None:
+    package = ROOT / "lib" / "prunability"
+    for path in package.rglob("*.py"):
+        module = path.relative_to(package).parts[0].removesuffix(".py")
+        if module == "__init__":
+            continue
+        below = set(LAYERS[: LAYERS.index(module) + 1])
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("prunability"):
+                parts = (node.module or "").split(".")
+                used = {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
+                assert used <= below, f"{path.name} imports {used - below}"
+
+
+def test_modules_stay_small() -> None:
+    for path in (ROOT / "lib").rglob("*.py"):
+        assert path.read_text().count("\n") <= 300, path
+
+
+def test_nothing_of_one_machine_is_committed() -> None:
+    forbidden = re.compile(r"(/root/|/home/[a-z]|/Users/|py" r"pi\.org|python" r"hosted|anaconda\.org)")
+    for path in tracked():
+        if path.suffix not in (".png", ".pdf"):
+            assert not forbidden.search(path.read_text(encoding="utf-8")), path

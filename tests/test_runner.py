@@ -1,0 +1,135 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from prunability import measures as measures_module
+from prunability import runner, training
+from prunability.config import Execution, PrunabilityError
+from prunability.measures import REGISTRY, Measure, TrainedRun, measure
+from prunability.runner import complete, make, survey
+from prunability.store import RunStore, checksum_of
+from prunability.studies import open_study
+from prunability.studies.base import Study
+from prunability.tables import left_out, runs_table
+
+
+@pytest.fixture
+def execution(tmp_path: Path) -> Execution:
+    return Execution(device="cpu", workers=1, runs=tmp_path / "runs", data=tmp_path / "data")
+
+
+@pytest.fixture
+def study(execution: Execution) -> Study:
+    whole = open_study("correlation", "smoke", "", 0, execution.data)
+    return replace(whole, runs=whole.runs[:3])
+
+
+def test_completes_once(study: Study, execution: Execution, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = survey(study, execution)
+    assert len(before.untrained) == 3
+    assert before.seconds_left is None
+    records = complete(study, execution)
+    assert [record.config for record in records] == list(study.runs)
+    assert all(set(record.measures) == set(REGISTRY) for record in records)
+    monkeypatch.setattr(runner, "train", lambda *_: pytest.fail("trained again"))
+    assert complete(study, execution) == records
+    after = survey(study, execution)
+    assert (len(after.done), after.seconds_left) == (3, 0.0)
+    assert sum(left_out(runs_table(records)).values()) == sum(r.result.status != "converged" for r in records)
+
+
+def test_same_records_in_any_company(study: Study, execution: Execution, tmp_path: Path) -> None:
+    together = complete(study, execution)
+    other = Execution(device="cpu", workers=2, runs=tmp_path / "other", data=execution.data)
+    alone = complete(replace(study, runs=study.runs[::-1][:2]), other)
+    assert alone[0].content() == together[2].content()
+    assert checksum_of(alone) == checksum_of(together[1:])
+
+
+def test_a_new_measure_needs_no_training(
+    study: Study, execution: Execution, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = complete(study, execution)
+    monkeypatch.setattr(measures_module.base, "REGISTRY", REGISTRY)
+    monkeypatch.setattr(runner, "train", lambda *_: pytest.fail("trained again"))
+    try:
+
+        @measure(Measure("largest_weight", "", "norms", ""))
+        def largest_weight(run: TrainedRun) -> dict[str, float]:
+            return {"largest_weight": max(t.abs().max().item() for t in run.network.parameters())}
+
+        lacking = survey(study, execution)
+        assert len(lacking.unmeasured) == 3
+        assert lacking.seconds_left is not None
+        found = complete(study, execution)
+        assert all("largest_weight" in record.measures["largest_weight"].values for record in found)
+        REGISTRY["largest_weight"] = replace(REGISTRY["largest_weight"], version=2)
+        assert len(survey(study, execution).unmeasured) == 3
+        assert {r.measures["largest_weight"].version for r in complete(study, execution)} == {2}
+    finally:
+        REGISTRY.pop("largest_weight", None)
+    old = {name: value for name, value in found[0].measures.items() if name != "largest_weight"}
+    assert old == records[0].measures
+
+
+def test_one_failure_does_not_stop_the_others(
+    study: Study, execution: Execution, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = training.train
+
+    def train(config, data):  # type: ignore[no-untyped-def]
+        if config == study.runs[1]:
+            raise RuntimeError("a broken run")
+        return whole(config, data)
+
+    monkeypatch.setattr(runner, "train", train)
+    with pytest.raises(PrunabilityError, match=rf"1 of 3 runs failed.*{study.runs[1].hash}.*a broken run"):
+        complete(study, execution)
+    assert survey(study, execution).untrained == [study.runs[1]]
+
+
+def test_a_damaged_record_stops_before_any_work(study: Study, execution: Execution) -> None:
+    execution.runs.mkdir(parents=True)
+    path = RunStore(execution.runs).path(study.runs[2])
+    path.write_text("{")
+    with pytest.raises(PrunabilityError, match=path.name):
+        complete(study, execution)
+    assert [p.name for p in execution.runs.iterdir()] == [path.name]
+
+
+def test_a_diverged_run_has_a_record_and_no_measures(study: Study, execution: Execution) -> None:
+    training = study.runs[0].training.model_copy(update={"learning_rate": 1e30})
+    config = study.runs[0].model_copy(update={"training": training})
+    record = make(config, study.source, torch.device("cpu"), RunStore(execution.runs), execution.data)
+    assert record.result.status == "diverged"
+    assert record.measures == {}
+    assert survey(replace(study, runs=(config,)), execution).seconds_left == 0.0
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_a_kill_loses_only_what_is_in_training(study: Study, tmp_path: Path, how: signal.Signals) -> None:
+    command = [sys.executable, "-m", "prunability", "run", "correlation", "--profile", "smoke"]
+    command += ["--runs", str(tmp_path / "runs"), "--workers", "2", "--device", "cpu"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True)
+    deadline = time.monotonic() + 120
+    while len(list((tmp_path / "runs").glob("*.json"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(process.pid, how)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == (130 if how == signal.SIGINT else -how), errors
+    store = RunStore(tmp_path / "runs")
+    whole = open_study("correlation", "smoke", "", 0, tmp_path)
+    kept = [record for config in whole.runs if (record := store.load(config))]
+    assert kept
+    execution = Execution(device="cpu", workers=2, runs=tmp_path / "runs", data=tmp_path / "data")
+    records = complete(whole, execution)
+    assert len(records) == len(whole.runs)
+    for record in kept:
+        assert record.weights in {done.weights for done in records}
