@@ -123,7 +123,7 @@ def predictive(table: pd.DataFrame, measures: Sequence[str], seed: int, may_clai
         [
             Criterion("tau of prunability with test loss", tau, "above", STRONG),
             Rank(
-                f"rank {place} of {len(names)}, as a share",
+                f"rank ({place} of {len(names)}) as a share of the number of measures",
                 Estimate(share, float(low), float(high)),
                 "below",
                 TOP_SHARE,
@@ -172,8 +172,8 @@ CLAIMS = {
 def sentence(claim: Claim, what: str) -> str:
     """The verdict in words, in Markdown, every number computed. ``what`` names networks and data."""
     reasons = {
-        "supported": "every condition holds with its whole interval",
-        "not supported": "a condition fails with its whole interval",
+        "supported": "every condition holds",
+        "not supported": "a condition fails",
         "inconclusive": "an interval straddles its threshold",
         "insufficient n": f"a verdict needs {LEAST_RUNS} converged runs of a profile that may claim one",
     }

@@ -12,7 +12,7 @@ from prunability.pruning import HEADLINE, RANDOM_DRAWS, Pruner, loss_curve
 from prunability.seeding import generator
 
 # Points of a drawn curve; the answers marked on it come from the finer grid of the records.
-POINTS = 40
+POINTS = 25
 PRUNERS: tuple[Pruner, ...] = ("magnitude", "layerwise", "random")
 
 

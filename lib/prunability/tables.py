@@ -124,8 +124,8 @@ def drawn(table: pd.DataFrame, hyperparameters: Sequence[str]) -> pd.DataFrame:
 def ranked_measures() -> list[str]:
     """The measures of the main ranking: each kind once, prunability at its headline and its variants.
 
-    The sweep over tolerances has a figure of its own.
+    The sweep over tolerances has a figure of its own; the number of prunable weights is the size again.
     """
     sweep = {name for name in all_measures() if name.startswith("prunability_magnitude")}
     keep = {HEADLINE_MEASURE, "prunability_magnitude_relative_0.5"}
-    return [name for name in all_measures() if name not in sweep - keep]
+    return [name for name in all_measures() if name not in sweep - keep and name != "prunable_weight_count"]

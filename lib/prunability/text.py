@@ -53,6 +53,22 @@ def ranking(table: pd.DataFrame, runs_used: pd.DataFrame, measures: list[str]) -
     return "\n".join(lines)
 
 
+def within(table: pd.DataFrame) -> str:
+    """Where prunability orders runs that differ in one hyperparameter, and where it does not."""
+    part = table[(table["measure"] == HEADLINE_MEASURE) & table["psi"].notna()]
+    mean = part[part["hyperparameter"] == "mean"]
+    part = part[part["hyperparameter"] != "mean"].sort_values("psi")
+    if part.empty:
+        return "Prunability does not vary within any hyperparameter."
+    worst, best = part.iloc[0], part.iloc[-1]
+    return (
+        f"Prunability orders runs best where only the {_words(best)} differs (ψ = {best['psi']:.2f}) and worst "
+        f"where only the {_words(worst)} does (ψ = {worst['psi']:.2f}); Ψ = {mean['psi'].iloc[0]:.2f} over "
+        f"{mean['cells'].iloc[0]} cells, {mean['left_out'].iloc[0]} left out because nothing varies in them. "
+        "Where ψ is near 0, or below it, prunability does not see what that hyperparameter does to the test loss."
+    )
+
+
 def limitations(opened: Study, used: pd.DataFrame) -> str:
     """What a study cannot speak for."""
     first = opened.runs[0]
@@ -64,8 +80,7 @@ def limitations(opened: Study, used: pd.DataFrame) -> str:
             + (
                 "That is too few, or the profile too small, for any verdict."
                 if few
-                else "Taus this far apart: an interval's width is the resolution; smaller differences between "
-                "measures are not seen."
+                else "An interval's width is the resolution: smaller differences between measures are not seen."
             ),
             f"- **Data**: {first.data.n_train} training images of {opened.images.title}; other data may rank "
             f"measures otherwise. Test losses rest on {len(opened.images.labels['test'])} test images, whose "
@@ -77,6 +92,10 @@ def limitations(opened: Study, used: pd.DataFrame) -> str:
             "- **Intervals** resample runs of this grid: they do not speak for another choice of grid.",
         ]
     )
+
+
+def _words(row: pd.Series) -> str:
+    return str(row["hyperparameter"]).replace("_", " ")
 
 
 def _tau(row: pd.Series) -> str:
