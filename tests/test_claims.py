@@ -11,14 +11,13 @@ from prunability.claims import (
     Rank,
     Verdict,
     combine,
-    predictive,
     save,
     sentence,
-    size_free,
     table_of,
 )
-from prunability.measures import HEADLINE_MEASURE
-from prunability.statistics import Estimate, tau_estimate
+from prunability.measures import HEADLINE_MEASURE, all_measures
+from prunability.statistics import Estimate, partial_tau_estimate, tau_estimate
+from prunability.verdicts import better_than_flatness, little_shared, not_explained, predictive, size_free
 
 
 def runs(n: int = 60, noise: float = 0.1, size_effect: float = 0.0, rivals: int = 7) -> pd.DataFrame:
@@ -30,6 +29,7 @@ def runs(n: int = 60, noise: float = 0.1, size_effect: float = 0.0, rivals: int 
     table[HEADLINE_MEASURE] = 0.2 + 0.5 * (score.argsort().argsort() / n)
     for k in range(rivals):
         table[f"rival {k}"] = rng.normal(size=n)
+    table["prunability_random_absolute_0.1"] = table["test_loss"]  # a variant, better than the headline
     return table
 
 
@@ -71,7 +71,6 @@ def test_combination() -> None:
 def test_c1_can_go_every_way() -> None:
     for noise, expected in ((0.1, "supported"), (100.0, "not supported"), (1.6, "inconclusive")):
         table = runs(noise=noise)
-        table["prunability_random_absolute_0.1"] = table["test_loss"]  # a variant is no competitor
         claim = predictive(table, RIVALS, seed=0, may_claim=True)
         assert claim.verdict == expected, (noise, claim)
     tau = tau_estimate(table[HEADLINE_MEASURE], table["test_loss"], 0)
@@ -118,3 +117,63 @@ def test_words_and_files(tmp_path: Path) -> None:
     assert found["C2"]["verdict"] == claims[1].verdict
     assert found["C1"]["criteria"][0]["holds"] == claims[0].criteria[0].verdict
     assert found["C1"]["provenance"] == {"records": "x"}
+
+
+def compared(seed: int = 1, **noise: float) -> pd.DataFrame:
+    """Runs whose measures are the test loss with as much noise as asked for."""
+    rng = np.random.default_rng(seed)
+    table = runs(80, noise=noise.pop("own", 0.2))
+    defaults = {"inverse_margin": 2.0, "pacbayes_flatness": 2.0, "sum_of_training_losses": 2.0}
+    defaults["pacbayes_magnitude_flatness"] = 2.0
+    for name, size in {**defaults, **noise}.items():
+        table[name] = table["test_loss"] + size * rng.normal(size=len(table))
+    return table
+
+
+NAMES = ["inverse_margin", "pacbayes_flatness", "pacbayes_magnitude_flatness", "sum_of_training_losses"]
+
+
+def test_c4_against_the_strongest_of_each_family() -> None:
+    table = compared(pacbayes_magnitude_flatness=1.0, own=0.1)
+    claim = not_explained(table, NAMES, 0, True)
+    assert claim.verdict == "supported"
+    assert len(claim.criteria) == 4
+    assert "magnitude" in claim.criteria[1].statistic
+    expected = partial_tau_estimate(
+        table[HEADLINE_MEASURE],
+        table["test_loss"],
+        table[["inverse_margin", "pacbayes_magnitude_flatness", "sum_of_training_losses"]].to_numpy().T,
+        0,
+    )
+    assert claim.criteria[3].estimate == expected
+    assert claim.sensitivity == {}
+    explained = compared(pacbayes_magnitude_flatness=0.001, own=1.0)
+    assert not_explained(explained, NAMES, 0, True).verdict != "supported"
+    assert not_explained(
+        table.drop(columns="inverse_margin").assign(inverse_margin=1.0), NAMES, 0, True
+    ).verdict == ("insufficient n")
+
+
+def test_c5_goes_every_way() -> None:
+    better = better_than_flatness(compared(pacbayes_magnitude_flatness=1.0), NAMES, 0, True)
+    assert better.verdict == "supported"
+    worse = better_than_flatness(compared(pacbayes_magnitude_flatness=0.05, own=1.0), NAMES, 0, True)
+    assert worse.criteria[0].verdict == worse.verdict == "not supported"
+    twin = compared()
+    twin["pacbayes_magnitude_flatness"] = twin[HEADLINE_MEASURE]
+    assert better_than_flatness(twin, NAMES, 0, True).criteria[0].estimate.high == 0
+
+
+def test_c6_leaves_flatness_out() -> None:
+    far = little_shared(
+        compared(pacbayes_magnitude_flatness=0.01, inverse_margin=9, sum_of_training_losses=9), NAMES, 0, True
+    )
+    assert {c.statistic.split("with ")[1] for c in far.criteria} == {
+        all_measures()[name].label for name in ("inverse_margin", "sum_of_training_losses")
+    }
+    assert far.verdict == "supported"
+    assert set(far.sensitivity) == {"0.1", "0.2", "0.25", "0.3", "0.4"}
+    assert far.sensitivity["0.25"] == far.verdict
+    assert little_shared(compared(inverse_margin=0.01, pacbayes_magnitude_flatness=1), NAMES, 0, True).verdict == (
+        "not supported"
+    )

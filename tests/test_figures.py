@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from prunability import claims, figures, tables
+from prunability import figures, style, tables
 from prunability.measures import HEADLINE_MEASURE, all_measures
 
 NAMES = ["width", "depth", "learning_rate"]
@@ -29,25 +29,25 @@ def table() -> pd.DataFrame:
 def draw(table: pd.DataFrame, folder: Path) -> None:
     ranked = tables.ranked_measures()
     correlations = tables.correlations(table, ranked, 0)
-    with figures.panels() as (figure, ax):
+    with style.panels() as (figure, ax):
         figures.prunability_scatter(ax, table, correlations[correlations["measure"] == ranked[0]], *NAMES[:2])
-    figures.save(figure, "scatter", folder, table, PROVENANCE)
-    with figures.panels(1, 3, width=figures.PAGE, height=4, sharey=True) as (figure, axes):
+    style.save(figure, "scatter", folder, table, PROVENANCE)
+    with style.panels(1, 3, width=style.PAGE, height=4, sharey=True) as (figure, axes):
         figures.ranking(axes, correlations, HEADLINE_MEASURE)
-    figures.save(figure, "ranking", folder, correlations, PROVENANCE)
-    with figures.panels(2, 3, width=figures.PAGE) as (figure, axes):
+    style.save(figure, "ranking", folder, correlations, PROVENANCE)
+    with style.panels(2, 3, width=style.PAGE) as (figure, axes):
         figures.scatter_by_hyperparameter(list(axes.flat), table, NAMES)
-    figures.save(figure, "by_hyperparameter", folder, table, PROVENANCE)
-    with figures.panels() as (figure, ax):
+    style.save(figure, "by_hyperparameter", folder, table, PROVENANCE)
+    with style.panels() as (figure, ax):
         figures.tau_grid(ax, tables.granulated(table, ranked, NAMES))
-    figures.save(figure, "grid", folder, table, PROVENANCE)
-    sizes = claims.size_sweep(table, 0)
-    with figures.panels(1, 2) as (figure, axes):
+    style.save(figure, "grid", folder, table, PROVENANCE)
+    sizes = tables.size_sweep(table, 0)
+    with style.panels(1, 2) as (figure, axes):
         figures.size_panels(axes, table, sizes)
-    figures.save(figure, "size", folder, table, PROVENANCE)
-    with figures.panels(1, 2) as (figure, axes):
+    style.save(figure, "size", folder, table, PROVENANCE)
+    with style.panels(1, 2) as (figure, axes):
         figures.tolerance_sweep(axes, sizes, "measure")
-    figures.save(figure, "sweep", folder, sizes, PROVENANCE)
+    style.save(figure, "sweep", folder, sizes, PROVENANCE)
 
 
 def test_same_records_same_bytes(table: pd.DataFrame, tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_files_hold_numbers_and_provenance(table: pd.DataFrame, tmp_path: Path) 
     draw(table, tmp_path)
     assert json.loads((tmp_path / "sweep.json").read_text()) == PROVENANCE
     numbers = pd.read_csv(tmp_path / "sweep.csv")
-    np.testing.assert_allclose(numbers["tau"], claims.size_sweep(table, 0)["tau"])
+    np.testing.assert_allclose(numbers["tau"], tables.size_sweep(table, 0)["tau"])
     assert "left out: 2 diverged: a loss" in (tmp_path / "sweep.svg").read_text()
 
 

@@ -10,12 +10,14 @@ from scipy.stats import kendalltau
 
 from prunability.statistics import (
     Estimate,
+    adjusted_r2,
     granulated_tau,
     interval,
     kendall_tau,
     partial_tau_estimate,
     partial_taus,
     resample_counts,
+    tau_difference,
     tau_estimate,
     tau_estimates,
     taus,
@@ -158,3 +160,33 @@ def test_granulated_tau(seed: int, n: int) -> None:
 
 def test_estimate_in_words() -> None:
     assert str(Estimate(0.5, -0.25, 1.0)) == "0.50 [-0.25, 1.00]"
+
+
+def test_difference_of_taus_is_paired() -> None:
+    rng = np.random.default_rng(6)
+    y = rng.normal(size=30)
+    x, rival = y + rng.normal(size=30), y + 3 * rng.normal(size=30)
+    found = tau_difference(x, rival, y, seed=2)
+    assert found.value == pytest.approx(slow_tau(x, y) - slow_tau(rival, y))
+    samples = []
+    for count in resample_counts(30, 2):
+        drawn = np.repeat(np.arange(30), count)
+        samples.append(slow_tau(x[drawn], y[drawn]) - slow_tau(rival[drawn], y[drawn]))
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(samples, [0.025, 0.975])))
+    same = tau_difference(x, x, y, seed=2)
+    assert (same.value, same.low, same.high) == (0, 0, 0)
+
+
+def test_adjusted_r2() -> None:
+    from sklearn.linear_model import LinearRegression
+
+    rng = np.random.default_rng(7)
+    x, y = rng.normal(size=(2, 25)) * np.array([[10.0], [0.1]]) + 5, rng.normal(size=25)
+    y = y + 0.1 * x[0]
+    for columns in (x[:1], x):
+        k = len(columns)
+        r2 = LinearRegression().fit(columns.T, y).score(columns.T, y)
+        assert adjusted_r2(columns, y) == pytest.approx(1 - (1 - r2) * 24 / (25 - k - 1), rel=1e-6)
+    assert adjusted_r2(3 * y + 1, y) == pytest.approx(1)
+    assert np.isnan(adjusted_r2(x, np.ones(25)))
+    assert np.isnan(adjusted_r2(np.eye(3), [1.0, 2.0, 3.0]))

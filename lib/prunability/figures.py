@@ -1,66 +1,20 @@
-"""Every figure: plotters that take finished tables and an ``ax`` and compute nothing, one style, one saver."""
+"""Figures of the correlation study: plotters that take finished tables and an ``ax`` and compute nothing."""
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from cycler import cycler
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from prunability.measures import HEADLINE_MEASURE
 from prunability.pruning import HEADLINE
 from prunability.statistics import Estimate
+from prunability.style import COLOURS, FAMILIES, MARKERS
 from prunability.tables import TARGETS
 
-# Inches: one and two columns of a page.
-COLUMN, PAGE = 3.4, 7.0
-# Okabe and Ito's colours, told apart with every common colour vision.
-COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000"]
-MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
-FAMILIES = {
-    "pruning": COLOURS[0],
-    "size": COLOURS[6],
-    "output": COLOURS[1],
-    "norms": COLOURS[2],
-    "flatness": COLOURS[5],
-    "speed": COLOURS[3],
-}
-STYLE: Any = {
-    "figure.dpi": 150,
-    "savefig.dpi": 300,
-    "figure.constrained_layout.use": True,
-    "font.family": "DejaVu Sans",
-    "font.size": 7.5,
-    "axes.titlesize": 8,
-    "axes.labelsize": 7.5,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.6,
-    "axes.prop_cycle": cycler(color=COLOURS),
-    "axes.grid": True,
-    "grid.color": "#dddddd",
-    "grid.linewidth": 0.4,
-    "xtick.labelsize": 7,
-    "ytick.labelsize": 7,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    "legend.fontsize": 6.5,
-    "legend.frameon": False,
-    "lines.linewidth": 1.1,
-    "lines.markersize": 3.5,
-    "svg.hashsalt": "prunability",
-    "svg.fonttype": "none",
-    "pdf.fonttype": 42,
-}
 HYPERPARAMETERS = {
     "width": "width (channels)",
     "depth": "depth (blocks)",
@@ -69,46 +23,6 @@ HYPERPARAMETERS = {
     "weight_decay": "weight decay",
     "batch_size": "batch size (images)",
 }
-
-
-@contextmanager
-def panels(
-    rows: int = 1, columns: int = 1, width: float = COLUMN, height: float = 2.6, **options: Any
-) -> Iterator[tuple[Figure, Any]]:
-    """A figure in the house style with its axes; shown by Jupyter once and then closed."""
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(rows, columns, figsize=(width, height), **options)
-        yield figure, axes
-
-
-def save(figure: Figure, name: str, folder: Path, numbers: pd.DataFrame, provenance: Mapping[str, Any]) -> Figure:
-    """Write a figure as PNG, SVG and PDF, the numbers drawn as CSV, and where they come from as JSON.
-
-    Below the figure stand the data, n, and how many runs were left out and why. The same records give the
-    same bytes: no date is written. Returns the figure, for the notebook to show.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with plt.rc_context(STYLE):
-        below = f"{figure.get_supxlabel()}\n{_note(provenance)}".strip()
-        figure.supxlabel(below, fontsize=6, color="#333333")
-        figure.draw_without_rendering()  # the layout is found once and kept for all three files
-        figure.set_layout_engine("none")
-        figure.savefig(folder / f"{name}.png", metadata={"Software": None})
-        figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
-        figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None})
-    numbers.to_csv(folder / f"{name}.csv", index=False, float_format="%.10g", lineterminator="\n")
-    text = json.dumps(provenance, indent=1, ensure_ascii=False, sort_keys=True)
-    (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")
-    plt.close(figure)
-    return figure
-
-
-def _note(provenance: Mapping[str, Any]) -> str:
-    left_out = "; ".join(f"{number} {reason}" for reason, number in provenance["runs_left_out"].items())
-    return (
-        f"{provenance['data']['title']}, profile {provenance['study']['profile']}, "
-        f"n = {provenance['runs_used']} networks, left out: {left_out or 'none'}"
-    )
 
 
 def scatter(

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from prunability import claims as claims_module
-from prunability import figures as figures_module
+from prunability import style
 from prunability.claims import Claim
 from prunability.config import Execution, PrunabilityError, explain
 from prunability.data import prepare
@@ -155,7 +155,7 @@ class Session:
 
     def save(self, figure: Figure, name: str, numbers: pd.DataFrame) -> Figure:
         """Save a figure with its numbers and provenance, and hand it back to be shown."""
-        return figures_module.save(figure, name, self.folder, numbers, self.provenance())
+        return style.save(figure, name, self.folder, numbers, self.provenance())
 
     def conclude(self, claims: Sequence[Claim]) -> pd.DataFrame:
         """Write ``claims.json`` and return the table of criteria."""

@@ -174,3 +174,32 @@ def granulated_tau(x: ArrayLike, y: ArrayLike, settings: ArrayLike, names: Seque
         psi[name] = float(np.mean(finite)) if finite else float("nan")
         used[name], left_out[name] = len(finite), len(groups) - len(finite)
     return Granulated(psi, used, left_out)
+
+
+def tau_difference(x: ArrayLike, rival: ArrayLike, target: ArrayLike, seed: int) -> Estimate:
+    """τ(x, target) − τ(rival, target) of columns [n], with a 95 % interval from a paired bootstrap."""
+    columns = np.vstack([np.atleast_2d(x), np.atleast_2d(rival)])
+    value = taus(columns, target)[0, :, 0]
+    samples = taus(columns, target, resample_counts(columns.shape[1], seed))[:, :, 0]
+    low, high = interval(samples[:, 0] - samples[:, 1])
+    return Estimate(float(value[0] - value[1]), float(low), float(high))
+
+
+def adjusted_r2(columns: ArrayLike, target: ArrayLike) -> float:
+    """Adjusted R² of a linear regression, with an intercept, of a target [n] on columns [k, n].
+
+    1 − (1 − R²)(n − 1)/(n − k − 1); NaN for a constant target or fewer than k + 2 runs.
+    """
+    x, y = np.atleast_2d(np.asarray(columns, dtype=np.float64)), np.asarray(target, dtype=np.float64)
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        raise ValueError("a column has a value that is not finite")
+    n, k = len(y), len(x)
+    spread = ((y - y.mean()) ** 2).sum()
+    if n < k + 2 or spread == 0:
+        return float("nan")
+    # Centred and scaled, so that columns of very different size are solved for equally well.
+    centred = x - x.mean(axis=1, keepdims=True)
+    scale = np.linalg.norm(centred, axis=1, keepdims=True)
+    design = (centred / np.where(scale > 0, scale, 1)).T
+    left = y - y.mean() - design @ np.linalg.lstsq(design, y - y.mean(), rcond=None)[0]
+    return float(1 - (left**2).sum() / spread * (n - 1) / (n - k - 1))

@@ -8,7 +8,7 @@ import pandas as pd
 from prunability.measures import HEADLINE_MEASURE, all_measures
 from prunability.measures.pruning import name_of
 from prunability.pruning import SWEEP
-from prunability.statistics import granulated_tau, tau_estimates
+from prunability.statistics import granulated_tau, tau_estimate, tau_estimates
 from prunability.store import Record
 
 TARGETS = {
@@ -89,6 +89,18 @@ def sweep(table: pd.DataFrame, seed: int) -> pd.DataFrame:
     found["amount"] = [names[name].amount for name in found["measure"]]
     found["target"] = found["target"].map(TARGETS)
     return found.sort_values(["kind", "target", "amount"], ignore_index=True)
+
+
+def size_sweep(table: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Tau of prunability and of the kept-parameter count with the parameter count, at every tolerance."""
+    rows = []
+    for tolerance in SWEEP:
+        name = name_of("magnitude", tolerance)
+        kept = table[name] * table["prunable_weight_count"]
+        for label, column in (("prunability", table[name]), ("kept parameters", kept)):
+            e = tau_estimate(column, table["parameter_count"], seed)
+            rows.append((tolerance.kind, tolerance.amount, label, e.value, e.low, e.high, len(table)))
+    return pd.DataFrame(rows, columns=["kind", "amount", "measure", "tau", "low", "high", "n"])
 
 
 def granulated(
