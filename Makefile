@@ -13,8 +13,7 @@ READY = .venv/.ready
 .DEFAULT_GOAL := figures
 
 figures: $(READY)
-	$(BIN)/python -m prunability figures --profile "$(PROFILE)" \
-		$(if $(NOTEBOOK),--notebook "$(NOTEBOOK)") $(if $(DATA),-p "data=$(DATA)")
+	$(BIN)/python -m prunability figures --profile "$(PROFILE)" $(if $(NOTEBOOK),--notebook "$(NOTEBOOK)") $(if $(DATA),-p "data=$(DATA)")
 
 test: $(READY)
 	$(BIN)/ruff check .

@@ -58,6 +58,11 @@ def test_rank_is_decided_by_the_place() -> None:
     assert Rank("r", Estimate(0.26, 0.1, 0.2), "below", 0.25).verdict == "not supported"
 
 
+def test_a_rank_says_what_is_wanted_of_it() -> None:
+    assert Rank("r", Estimate(0.25, 0.1, 0.9), "below", 0.25).wanted.startswith("at most 0.25")
+    assert Criterion("s", Estimate(0.25, 0.1, 0.9), "below", 0.25).wanted == "below 0.25"
+
+
 def test_combination() -> None:
     yes = Criterion("s", Estimate(0.5, 0.4, 0.6), "above", 0.3)
     maybe = Criterion("s", Estimate(0.5, 0.2, 0.6), "above", 0.3)

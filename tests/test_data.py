@@ -99,7 +99,7 @@ def test_layout_errors(folder: Path, tmp_path: Path) -> None:
         load_images(f"folder:{text}", cache)
     (folder / "test" / "dog").mkdir()
     shutil.copy(folder / "test" / "ant" / "000.png", folder / "test" / "dog" / "000.png")
-    with pytest.raises(PrunabilityError, match=r"classes \['dog'\]"):
+    with pytest.raises(PrunabilityError, match=r"classes \['dog'\] are in one of"):
         load_images(f"folder:{folder}", cache)
     shutil.rmtree(folder / "test" / "dog")
     Image.new("RGB", (9, 9)).save(folder / "train" / "ant" / "big.png")
@@ -112,6 +112,24 @@ def test_layout_errors(folder: Path, tmp_path: Path) -> None:
     (folder / "train" / "ant" / "big.png").unlink()
     with pytest.raises(PrunabilityError, match="no image under test"):
         load_images(f"folder:{folder}", cache)
+
+
+def test_images_that_would_be_misread_are_refused(folder: Path, tmp_path: Path) -> None:
+    deep = folder / "train" / "ant" / "deep.png"
+    Image.fromarray(np.full((5, 4), 40_000, dtype=np.uint16)).save(deep)
+    with pytest.raises(PrunabilityError, match=r"deep\.png: mode I;16 is not 8 bits"):
+        load_images(f"folder:{folder}", tmp_path / "cache")
+    Image.new("L", (4, 5)).save(deep)
+    with pytest.raises(PrunabilityError, match="all be grey or all in colour"):
+        load_images(f"folder:{folder}", tmp_path / "cache")
+    deep.unlink()
+    with tarfile.open(tmp_path / "two.tar", "w") as archive:
+        archive.add(folder, "one")
+        archive.add(folder, "two")
+    with pytest.raises(PrunabilityError, match="several train/ or test/"):
+        load_images(f"folder:{tmp_path / 'two.tar'}", tmp_path / "cache")
+    with pytest.raises(PrunabilityError, match="unknown data 'folder:'"):
+        load_images("folder:", tmp_path / "cache")
 
 
 def test_cifar10_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """The project's files hold together: lock, environments, layers, and nothing that is one machine's."""
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -77,6 +78,18 @@ def test_modules_use_only_those_below_them() -> None:
 def test_modules_stay_small() -> None:
     for path in (ROOT / "lib").rglob("*.py"):
         assert path.read_text().count("\n") <= 300, path
+
+
+def test_committed_figures_are_of_one_making() -> None:
+    """One code, one study and one set of records behind every figure and verdict that is committed."""
+    made = [json.loads(path.read_text()) for path in (ROOT / "figures" / "quick").glob("*.json")]
+    verdicts = [claim for content in made if "C1" in content for claim in content.values()]
+    provenances = [content for content in made if "C1" not in content] + [v["provenance"] for v in verdicts]
+    assert len(provenances) > len(verdicts) > 0
+    for key in ("source", "study", "records", "versions"):
+        assert len({json.dumps(provenance[key], sort_keys=True) for provenance in provenances}) == 1, key
+    for claim in verdicts:
+        assert claim["swept"] is None or claim["sensitivity"][f"{claim['swept']:g}"] == claim["verdict"]
 
 
 def test_nothing_of_one_machine_is_committed() -> None:

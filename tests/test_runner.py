@@ -113,6 +113,16 @@ def test_a_diverged_run_has_a_record_and_no_measures(study: Study, execution: Ex
     assert survey(replace(study, runs=(config,)), execution).seconds_left == 0.0
 
 
+def test_an_unusable_folder_ends_before_any_work(
+    study: Study, execution: Execution, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "train", lambda *_: pytest.fail("trained"))
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(PrunabilityError, match=r"runs: cannot (read|write).*name another folder"):
+            complete(study, execution.model_copy(update={"runs": place}))
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_a_kill_loses_only_what_is_in_training(study: Study, tmp_path: Path, how: signal.Signals) -> None:
     command = [sys.executable, "-m", "prunability", "run", "correlation", "--profile", "smoke"]
@@ -121,7 +131,11 @@ def test_a_kill_loses_only_what_is_in_training(study: Study, tmp_path: Path, how
     deadline = time.monotonic() + 120
     while len(list((tmp_path / "runs").glob("*.json"))) < 2 and time.monotonic() < deadline:
         time.sleep(0.05)
-    os.killpg(process.pid, how)
+    if how == signal.SIGINT:
+        os.killpg(process.pid, how)
+    else:
+        process.kill()
+    # Its workers hold the other end of this pipe: it closes once they have noticed and ended too.
     _, errors = process.communicate(timeout=60)
     assert process.returncode == (130 if how == signal.SIGINT else -how), errors
     store = RunStore(tmp_path / "runs")

@@ -84,7 +84,7 @@ def test_damaged_weights_are_an_error(store: RunStore, small_run: RunConfig) -> 
         store.load_weights(record)
     path.unlink()
     with pytest.raises(PrunabilityError, match="missing"):
-        store.load_weights(record)
+        store.load(small_run)
 
 
 def test_a_kill_while_writing_leaves_the_old_record(

@@ -31,6 +31,11 @@ class Criterion:
     threshold: float
 
     @property
+    def wanted(self) -> str:
+        """The condition in words."""
+        return f"{self.side} {self.threshold:g}"
+
+    @property
     def verdict(self) -> Verdict:
         """Supported, or not, where the whole interval lies on one side; else inconclusive."""
         low, high = self.estimate.low, self.estimate.high
@@ -45,6 +50,11 @@ class Criterion:
 @dataclass(frozen=True)
 class Rank(Criterion):
     """A place among measures as a share of their number: it is at most the threshold or it is not."""
+
+    @property
+    def wanted(self) -> str:
+        """The condition in words."""
+        return f"at most {self.threshold:g}, the place itself"
 
     @property
     def verdict(self) -> Verdict:
@@ -109,9 +119,7 @@ def sentence(claim: Claim, what: str) -> str:
         "inconclusive": "an interval straddles its threshold",
         "insufficient n": f"a verdict needs {LEAST_RUNS} converged runs of a profile that may claim one",
     }
-    parts = [
-        f"the {c.statistic} is {c.estimate} (wanted: {c.side} {c.threshold:g}; {c.verdict})" for c in claim.criteria
-    ]
+    parts = [f"the {c.statistic} is {c.estimate} (wanted: {c.wanted}; {c.verdict})" for c in claim.criteria]
     return (
         f"**{claim.id}: {claim.verdict}.** *{claim.claim}* On {claim.n} {what}, {'; '.join(parts)}. "
         f"The verdict is *{claim.verdict}* because {reasons[claim.verdict]}.{_moved(claim)}"
@@ -131,7 +139,7 @@ def table_of(claims: Sequence[Claim]) -> pd.DataFrame:
         [
             {
                 "claim": claim.id, "statistic": c.statistic, "estimate": str(c.estimate),
-                "wanted": f"{c.side} {c.threshold:g}", "holds": c.verdict, "n": claim.n, "verdict": claim.verdict,
+                "wanted": c.wanted, "holds": c.verdict, "n": claim.n, "verdict": claim.verdict,
             }
             for claim in claims
             for c in claim.criteria
@@ -147,7 +155,7 @@ def save(claims: Sequence[Claim], folder: Path, provenance: Mapping[str, Any]) -
     except (FileNotFoundError, ValueError):
         known = {}
     for claim in claims:
-        criteria = [{**asdict(c), "holds": c.verdict} for c in claim.criteria]
+        criteria = [{**asdict(c), "wanted": c.wanted, "holds": c.verdict} for c in claim.criteria]
         known[claim.id] = {**asdict(claim), "criteria": criteria, "provenance": provenance}
     folder.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(dict(sorted(known.items())), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

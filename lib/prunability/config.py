@@ -7,6 +7,7 @@ run is computed (device, workers, folders) is in :class:`Execution` and never en
 import hashlib
 import json
 import os
+import tempfile
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -130,6 +131,22 @@ class Execution(BaseModel):
 def cores() -> int:
     """The processor cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def writable(folder: Path, what: str) -> None:
+    """Make a folder and see that it can be written, before any work is done for it.
+
+    Raises:
+        PrunabilityError: it cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise PrunabilityError(
+            f"{what}: cannot write in {folder} ({error.strerror}); name another folder"
+        ) from error
 
 
 def digest(content: object) -> str:

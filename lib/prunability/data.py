@@ -57,7 +57,7 @@ def load_images(source: str, folder: Path) -> ImageSet:
         return _digits()
     if source == "cifar10":
         return _cifar10(folder)
-    if source.startswith("folder:"):
+    if source.startswith("folder:") and source != "folder:":
         return _folder(Path(source.removeprefix("folder:")).expanduser(), folder)
     raise PrunabilityError(f"unknown data {source!r}: it must be {SOURCES}")
 
@@ -165,10 +165,13 @@ def _assemble(path: Path, names: dict[str, list[str]], pixels: dict[str, list[np
             raise PrunabilityError(f"data folder:{path}: no image under {split}/<class>/")
     shapes = sorted({image.shape for split in SPLITS for image in pixels[split]})
     if len(shapes) > 1:
-        raise PrunabilityError(f"data folder:{path}: images must have one size, found (C, H, W) {shapes}")
+        raise PrunabilityError(
+            f"data folder:{path}: images must have one size and all be grey or all in "
+            f"colour, found (channels, height, width) {shapes}"
+        )
     classes = sorted(set(names["train"]))
-    if unknown := sorted(set(names["test"]) - set(classes)):
-        raise PrunabilityError(f"data folder:{path}: classes {unknown} are in test/ but not in train/")
+    if odd := sorted(set(names["test"]) ^ set(classes)):
+        raise PrunabilityError(f"data folder:{path}: classes {odd} are in one of train/ and test/ only")
     if len(classes) < 2:
         raise PrunabilityError(f"data folder:{path}: at least two classes are needed, found {classes}")
     numbers = {name: number for number, name in enumerate(classes)}
@@ -192,21 +195,29 @@ def _decoded(path: Path) -> Iterator[tuple[tuple[str, str, str], np.ndarray]]:
             if file.suffix.lower() in endings and file.parts[-3] in SPLITS:
                 yield (file.parts[-3], file.parts[-2], file.name), _decode(file, str(file))
         return
+    above = set()
     try:
         with tarfile.open(path) as archive:
             for member in archive:
                 place = PurePosixPath(member.name)
-                if member.isfile() and place.suffix.lower() in endings and len(place.parts) >= 3:
-                    split, name = place.parts[-3:-1]
-                    if split in SPLITS and (stream := archive.extractfile(member)):
-                        yield (split, name, place.name), _decode(stream, f"{path}: {member.name}")
+                if not member.isfile() or place.suffix.lower() not in endings or len(place.parts) < 3:
+                    continue
+                split, name = place.parts[-3:-1]
+                if split in SPLITS and (stream := archive.extractfile(member)):
+                    above.add(place.parts[:-3])
+                    if len(above) > 1:
+                        raise PrunabilityError(f"data folder:{path}: it holds several train/ or test/")
+                    yield (split, name, place.name), _decode(stream, f"{path}: {member.name}")
     except (tarfile.TarError, EOFError, OSError) as error:
-        raise PrunabilityError(f"data folder:{path}: not a readable tar archive ({error})") from error
+        why = str(error).splitlines()[0]
+        raise PrunabilityError(f"data folder:{path}: not a readable tar archive, nor a folder ({why})") from error
 
 
 def _decode(file: Path | IO[bytes], name: str) -> np.ndarray:
     try:
         with Image.open(file) as image:
+            if image.mode.startswith(("I", "F")):
+                raise PrunabilityError(f"{name}: mode {image.mode} is not 8 bits a channel; convert the images")
             grey = image.mode in ("1", "L")
             array = np.asarray(image.convert("L" if grey else "RGB"))
     except (UnidentifiedImageError, OSError) as error:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from textwrap import fill
 
 import pandas as pd
 import torch
@@ -27,9 +28,8 @@ class Example:
     answers: dict[str, float]
 
 
-def curves(run: TrainedRun, row: pd.Series) -> Example:
+def curves(run: TrainedRun, row: pd.Series, hyperparameters: Sequence[str]) -> Example:
     """The curves of a trained network; ``row`` is its row in the table of runs."""
-    network = run.config.network
     rows = []
     for pruner in PRUNERS:
         draws: Sequence[torch.Generator | None] = (None,)
@@ -39,7 +39,7 @@ def curves(run: TrainedRun, row: pd.Series) -> Example:
         losses = loss_curve(run.variants, pruner, draws, POINTS)
         rows += [(pruner, (step + 1) / POINTS, loss) for step, loss in enumerate(losses)]
     return Example(
-        title=f"NiN, width {network.width}, depth {network.depth}, dropout {network.dropout:g}",
+        title=fill(", ".join(f"{n.replace('_', ' ')} {run.config.setting(n):g}" for n in hyperparameters), 44),
         curves=pd.DataFrame(rows, columns=["pruner", "kept_fraction", "loss"]),
         loss=run.train_loss,
         limit=HEADLINE.limit(run.train_loss),

@@ -66,12 +66,14 @@ def scatter_by_hyperparameter(
     for ax, name in zip(axes, names, strict=False):
         scatter(ax, table, HEADLINE_MEASURE, "test_loss", name)
         ax.set_title(HYPERPARAMETERS.get(name, name))
-    for number, ax in enumerate(axes[len(names) :], len(names)):
+    for ax in axes[len(names) :]:
         ax.remove()
-        axes[max(number - columns, 0)].tick_params(labelbottom=True)
-    figure = axes[0].figure
-    figure.supxlabel("prunability (kept fraction, ε = 0.1 nats)")
-    figure.supylabel(TARGETS["test_loss"], fontsize=7.5)
+    for number, ax in enumerate(axes[: len(names)]):
+        if number + columns >= len(names):  # nothing below it
+            ax.tick_params(labelbottom=True)
+            ax.set_xlabel("prunability (kept fraction)")
+        if number % columns == 0:
+            ax.set_ylabel(TARGETS["test_loss"])
 
 
 def pruning_curve(ax: Axes, curves: pd.DataFrame, loss: float, limit: float, answers: Mapping[str, float]) -> None:
@@ -136,8 +138,10 @@ def tolerance_sweep(axes: Sequence[Axes], table: pd.DataFrame, series: str) -> N
     for ax, kind, label in zip(axes, ("absolute", "relative"), ("ε (nats)", "β"), strict=True):
         for number, (name, part) in enumerate(table[table["kind"] == kind].groupby(series, sort=False)):
             colour = COLOURS[number]
-            ax.fill_between(part["amount"], part["low"], part["high"], color=colour, alpha=0.15, lw=0)
-            ax.plot(part["amount"], part["tau"], marker=MARKERS[number], color=colour, label=str(name))
+            # Side by side around each tolerance, so that intervals do not hide one another.
+            x = part["amount"] * 1.05 ** (number - 1)
+            ax.vlines(x, part["low"], part["high"], color=colour, lw=1, alpha=0.6)
+            ax.plot(x, part["tau"], marker=MARKERS[number], color=colour, label=str(name))
         ax.axhline(0, color="#555555", lw=0.6)
         ax.set(xscale="log", xlabel=f"{kind} tolerance {label}")
         values = sorted(table.loc[table["kind"] == kind, "amount"].unique())

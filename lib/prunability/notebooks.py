@@ -14,7 +14,7 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
-from prunability.config import PrunabilityError
+from prunability.config import PrunabilityError, writable
 from prunability.runner import complete
 from prunability.session import Parameters, project_root, validate
 from prunability.studies import open_study
@@ -51,11 +51,11 @@ def execute(notebooks: Sequence[Path], values: Mapping[str, Any], workers: int =
         if study is None:
             raise PrunabilityError(f"{path.name}: its metadata names no study (prunability.study)")
         checked[study] = validate(study, dict(values), strict=False)
+    folder = next(iter(checked.values())).figures_folder / "notebooks"
+    writable(folder, "figures")
     for study, parameters in checked.items():
         execution = parameters.execution(workers)
         complete(open_study(study, parameters.profile, parameters.data, parameters.seed, execution.data), execution)
-    folder = next(iter(checked.values())).figures_folder / "notebooks"
-    folder.mkdir(parents=True, exist_ok=True)
     return [_execute(path, _changed(checked[nb.metadata["prunability"]["study"]]), folder) for path, nb in plan]
 
 
@@ -77,15 +77,20 @@ def _execute(path: Path, parameters: dict[str, Any], folder: Path) -> Path:
                 f"{path.name}: its kernel was killed (out of memory, perhaps). Finished runs are kept; the "
                 "same command goes on"
             ) from error
-        notebook = clean(nbformat.read(executed, as_version=4))
+        notebook = clean(
+            nbformat.read(executed, as_version=4), [parameters.get(key, "") for key in ("figures", "runs")]
+        )
     target = folder / path.name
     text = nbformat.writes(notebook)
     target.write_text(text if text.endswith("\n") else text + "\n", encoding="utf-8")
     return target
 
 
-def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Without times, widget state and places of this machine, so that the same results give the same file."""
+def clean(notebook: nbformat.NotebookNode, folders: Sequence[str] = ()) -> nbformat.NotebookNode:
+    """Without times, widget state and places of this machine, so that the same results give the same file.
+
+    Of ``folders`` only the last part of the name is kept.
+    """
     for key in ("papermill", "widgets"):
         notebook.metadata.pop(key, None)
     for number, cell in enumerate(notebook.cells):
@@ -94,7 +99,8 @@ def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         if "injected-parameters" in cell.metadata.get("tags", []):
             cell.id = f"injected-{number}"
     text = json.dumps(notebook)
-    for place, stand_in in ((str(project_root()), "."), (sys.prefix, ".venv"), (str(Path.home()), "~")):
+    own = [(folder, Path(folder).name) for folder in folders if folder]
+    for place, stand_in in (*own, (str(project_root()), "."), (sys.prefix, ".venv"), (str(Path.home()), "~")):
         if len(place) > 1:
             text = re.sub(re.escape(json.dumps(place)[1:-1]) + r"(?=[/\\\"' ]|$)", stand_in, text)
     cleaned: nbformat.NotebookNode = nbformat.from_dict(json.loads(text))

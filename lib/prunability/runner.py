@@ -1,17 +1,20 @@
 """Making what a study lacks: training runs and measuring them, in parallel processes."""
 
+import os
 import platform
+import threading
 import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import joblib
 import torch
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from prunability.config import Execution, PrunabilityError, RunConfig
+from prunability.config import Execution, PrunabilityError, RunConfig, writable
 from prunability.data import load_images, prepare
 from prunability.measures import REGISTRY, TrainedRun, UndefinedMeasureError
 from prunability.progress import progress
@@ -81,6 +84,7 @@ def complete(study: Study, execution: Execution) -> list[Record]:
     state = survey(study, execution)
     waiting = [*state.untrained, *(record.config for record in state.unmeasured)]
     if waiting:
+        writable(execution.runs, "runs")
         _compute(study, execution, waiting)
     store = RunStore(execution.runs)
     return [record for config in study.runs if (record := store.load(config)) is not None]
@@ -100,7 +104,7 @@ def _compute(study: Study, execution: Execution, waiting: Sequence[RunConfig]) -
             # A worker that has been idle is replaced; joblib warns of it, nothing is lost.
             warnings.filterwarnings("ignore", "A worker stopped", UserWarning)
             for config, status in pool(
-                joblib.delayed(_attempt)(config, study.source, device, execution.runs, execution.data)
+                joblib.delayed(_attempt)(config, study.source, device, execution.runs, execution.data, os.getpid())
                 for config in ordered
             ):
                 tick(status)
@@ -113,17 +117,33 @@ def _compute(study: Study, execution: Execution, waiting: Sequence[RunConfig]) -
         ) from error
     if failures:
         raise PrunabilityError(
-            f"{len(failures)} of {len(ordered)} runs failed, the others are kept: " + "; ".join(failures[:5])
+            f"{len(failures)} of {len(ordered)} runs failed, any others are kept: " + "; ".join(failures[:5])
         )
 
 
-def _attempt(config: RunConfig, source: str, device: str, runs: Path, data: Path) -> tuple[RunConfig, str]:
+def _attempt(
+    config: RunConfig, source: str, device: str, runs: Path, data: Path, parent: int
+) -> tuple[RunConfig, str]:
     """Make one run in a worker process; an error is returned and harms no other run."""
+    if os.getpid() != parent:
+        _end_with(parent)
     try:
         with one_thread():
             return config, make(config, source, torch.device(device), RunStore(runs), data).result.status
     except Exception as error:  # noqa: BLE001  (reported by the caller, by name)
         return config, f"failed: {type(error).__name__}: {error}"
+
+
+@cache
+def _end_with(parent: int) -> None:
+    """Let this worker end soon after its parent was killed, which cannot tell it so."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def make(config: RunConfig, source: str, device: torch.device, store: RunStore, cache: Path) -> Record:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from prunability import claims as claims_module
 from prunability import style
 from prunability.claims import Claim
-from prunability.config import Execution, PrunabilityError, explain
+from prunability.config import Execution, PrunabilityError, explain, writable
 from prunability.data import prepare
 from prunability.example import Example, curves
 from prunability.measures import HEADLINE_MEASURE, TrainedRun
@@ -134,7 +134,7 @@ class Session:
         ordered = converged(table).sort_values([HEADLINE_MEASURE, "run"])
         row = ordered.iloc[len(ordered) // 2]
         with one_thread():
-            return curves(self.trained(str(row["run"])), row)
+            return curves(self.trained(str(row["run"])), row, self.study.hyperparameters)
 
     def provenance(self) -> dict[str, Any]:
         """What a figure was made from: code, configuration, records, versions. No time and no place."""
@@ -153,9 +153,12 @@ class Session:
             "versions": {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
         }  # fmt: skip
 
-    def save(self, figure: Figure, name: str, numbers: pd.DataFrame) -> Figure:
-        """Save a figure with its numbers and provenance, and hand it back to be shown."""
-        return style.save(figure, name, self.folder, numbers, self.provenance())
+    def save(self, figure: Figure, name: str, numbers: pd.DataFrame, subject: str = "") -> Figure:
+        """Save a figure with its numbers and provenance, and hand it back to be shown.
+
+        ``subject`` says what is drawn where that is not all networks.
+        """
+        return style.save(figure, name, self.folder, numbers, self.provenance(), subject)
 
     def conclude(self, claims: Sequence[Claim]) -> pd.DataFrame:
         """Write ``claims.json`` and return the table of criteria."""
@@ -171,6 +174,7 @@ def open_session(study: str, **values: Any) -> Session:
     """
     parameters = validate(study, values)
     execution = parameters.execution()
+    writable(parameters.figures_folder, "figures")
     opened = open_study(study, parameters.profile, parameters.data, parameters.seed, execution.data)
     return Session(opened, parameters, execution)
 

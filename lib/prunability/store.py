@@ -81,6 +81,8 @@ class RunStore:
             text = path.read_text(encoding="utf-8")
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise PrunabilityError(f"runs: cannot read {path} ({error.strerror}); name another folder") from error
         except UnicodeDecodeError as error:
             raise _damaged(path, f"it is not text ({error.reason})") from error
         try:
@@ -98,6 +100,8 @@ class RunStore:
             raise _damaged(path, f"a field is missing or unknown ({error})") from error
         if record.config != config:
             raise _damaged(path, "it is the record of another run")
+        if not self._weights(config).exists():
+            raise _damaged(self._weights(config), "the weights of a finished run are missing")
         return record
 
     def save(self, record: Record) -> None:
@@ -123,8 +127,6 @@ class RunStore:
             PrunabilityError: the file is missing or is not what the record says it is.
         """
         path = self._weights(record.config)
-        if not path.exists():
-            raise _damaged(path, "the weights of a finished run are missing")
         content = path.read_bytes()
         if hashlib.sha256(content).hexdigest() != record.weights:
             raise _damaged(path, "it does not match the checksum in the run's record")

@@ -64,7 +64,9 @@ def panels(
         yield figure, axes
 
 
-def save(figure: Figure, name: str, folder: Path, numbers: pd.DataFrame, provenance: Mapping[str, Any]) -> Figure:
+def save(
+    figure: Figure, name: str, folder: Path, numbers: pd.DataFrame, provenance: Mapping[str, Any], subject: str = ""
+) -> Figure:
     """Write a figure as PNG, SVG and PDF, the numbers drawn as CSV, and where they come from as JSON.
 
     Below the figure stand the data, n, and how many runs were left out and why. The same records give the
@@ -72,8 +74,7 @@ def save(figure: Figure, name: str, folder: Path, numbers: pd.DataFrame, provena
     """
     folder.mkdir(parents=True, exist_ok=True)
     with plt.rc_context(STYLE):
-        below = f"{figure.get_supxlabel()}\n{_note(provenance)}".strip()
-        figure.supxlabel(below, fontsize=6, color="#333333")
+        figure.supxlabel(_note(provenance, subject), fontsize=6, color="#333333")
         figure.draw_without_rendering()  # the layout is found once and kept for all three files
         figure.set_layout_engine("none")
         figure.savefig(folder / f"{name}.png", metadata={"Software": None})
@@ -86,9 +87,9 @@ def save(figure: Figure, name: str, folder: Path, numbers: pd.DataFrame, provena
     return figure
 
 
-def _note(provenance: Mapping[str, Any]) -> str:
+def _note(provenance: Mapping[str, Any], subject: str) -> str:
     left_out = "; ".join(f"{number} {reason}" for reason, number in provenance["runs_left_out"].items())
     return (
         f"{provenance['data']['title']}, profile {provenance['study']['profile']}, "
-        f"n = {provenance['runs_used']} networks, left out: {left_out or 'none'}"
+        f"{subject}n = {provenance['runs_used']} networks, left out: {left_out or 'none'}"
     )

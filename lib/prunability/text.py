@@ -6,7 +6,7 @@ import pandas as pd
 
 from prunability.claims import LEAST_RUNS
 from prunability.environments import SignErrors
-from prunability.measures import HEADLINE_MEASURE
+from prunability.measures import HEADLINE_MEASURE, all_measures
 from prunability.statistics import Estimate
 from prunability.studies import Study
 from prunability.tables import TARGETS, left_out, usable
@@ -52,7 +52,7 @@ def ranking(table: pd.DataFrame, runs_used: pd.DataFrame, measures: list[str]) -
         ) else "prunability has no rank"  # fmt: skip
         lines.append(f"- {title}: {where}; highest is {best['label']} with τ = {_tau(best)}.")
     why = usable(runs_used, measures)[1]
-    lines += [f"- Not ranked: {name} ({reason})." for name, reason in why.items()]
+    lines += [f"- Not ranked: {all_measures()[name].label} ({reason})." for name, reason in why.items()]
     return "\n".join(lines)
 
 

@@ -68,9 +68,9 @@ def predictive(table: pd.DataFrame, measures: Sequence[str], seed: int, may_clai
     resampled = taus(x, y, resample_counts(len(table), seed))[:, :, 0]
     low, high = interval(((resampled > resampled[:, :1]).sum(axis=1) + 1) / len(names))
     criteria = [
-        Criterion("tau of prunability with test loss", tau_estimate(x[0], y, seed), "above", STRONG),
+        Criterion("τ of prunability with test loss", tau_estimate(x[0], y, seed), "above", STRONG),
         Rank(
-            f"rank ({place} of {len(names)}) as a share of the number of measures",
+            f"rank ({place} of {len(names)}, its own variants not counted) as a share",
             Estimate(place / len(names), float(low), float(high)),
             "below",
             TOP_SHARE,
@@ -84,9 +84,9 @@ def size_free(table: pd.DataFrame, seed: int, may_claim: bool) -> Claim:
     size, kept = table["parameter_count"], table[HEADLINE_MEASURE] * table["prunable_weight_count"]
     own = tau_estimate(table[HEADLINE_MEASURE], size, seed)
     criteria = [
-        Criterion("tau of prunability with the parameter count", own, "below", NEGLIGIBLE),
+        Criterion("τ of prunability with the parameter count", own, "below", NEGLIGIBLE),
         Criterion(
-            "tau of the kept-parameter count with the parameter count",
+            "τ of the kept-parameter count with the parameter count",
             tau_estimate(kept, size, seed),
             "above",
             STRONG,
@@ -110,7 +110,7 @@ def not_explained(table: pd.DataFrame, measures: Sequence[str], seed: int, may_c
     for words, names in sets.items():
         columns = table[names].to_numpy().T
         partial = partial_tau_estimate(table[HEADLINE_MEASURE], table[TARGET], columns, seed)
-        criteria.append(Criterion(f"partial tau with test loss given {words}", partial, "above", 0.0))
+        criteria.append(Criterion(f"partial τ with test loss given {words}", partial, "above", 0.0))
     enough = _enough(table, may_claim) and len(given) == len(EXPLANATIONS)
     return judge("C4", len(table), criteria, enough, swept=None)
 
@@ -123,12 +123,12 @@ def better_than_flatness(table: pd.DataFrame, measures: Sequence[str], seed: int
     own, label = table[HEADLINE_MEASURE], all_measures()[name].label
     criteria = [
         Criterion(
-            f"tau of prunability minus that of {label}, with test loss",
+            f"τ of prunability minus that of {label}, with test loss",
             tau_difference(own, table[name], table[TARGET], seed),
             "above",
             0.0,
         ),
-        Criterion(f"tau of prunability with {label}", tau_estimate(own, table[name], seed), "above", STRONG),
+        Criterion(f"τ of prunability with {label}", tau_estimate(own, table[name], seed), "above", STRONG),
     ]
     return judge("C5", len(table), criteria, _enough(table, may_claim))
 
