@@ -68,7 +68,8 @@ def test_figures_and_words(table: pd.DataFrame, tmp_path: object) -> None:
     partial = comparison.partial_taus_table(table, RANKED, 0)
     least = comparison.least_information(table, RANKED, NAMES)
     gains = comparison.explained_variance(table, RANKED)
-    words = text.comparison(shared, partial, least, gains)
+    words = text.comparison(table, RANKED, shared, partial, least, gains)
+    assert "Left out: inverse squared margin (undefined on 40 of 40 runs)" in words
     assert f"of {len(usable())}" in words
     for size in (10, 100_000):  # no environment has weight, and most have
         errors, summary = comparison.environment_errors(table, RANKED, NAMES, size)

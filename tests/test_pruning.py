@@ -198,12 +198,15 @@ def test_only_convolution_and_linear_weights_are_prunable(trained: TrainedRun) -
 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("pruner", PRUNERS)
-def test_trained_network_on_each_device(trained: TrainedRun, pruner: Pruner, device: str) -> None:
+@pytest.mark.parametrize("batched", [False, True])
+def test_trained_network_on_each_device(trained: TrainedRun, pruner: Pruner, device: str, batched: bool) -> None:
     net = trained.network.to(device)
     variants = Variants(net, trained.data.train_images.to(device), trained.data.train_labels.to(device))
+    variants.batched = batched  # as one computation over variants, or one by one
     draws: list[Any] = [torch.Generator().manual_seed(k) for k in range(2)] if pruner == "random" else [None]
     found, scan = prunability(variants, trained.train_loss, pruner, SWEEP, draws)
     draws = [torch.Generator().manual_seed(k) for k in range(2)] if pruner == "random" else [None]
+    variants.batched = False
     curve = loss_curve(variants, pruner, draws)
     trained.network.to("cpu")
     assert found == {t: slow_answer(curve, t.limit(trained.train_loss)) for t in SWEEP}

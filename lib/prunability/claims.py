@@ -116,7 +116,7 @@ def sentence(claim: Claim, what: str) -> str:
     reasons = {
         "supported": "every condition holds",
         "not supported": "a condition fails",
-        "inconclusive": "an interval straddles its threshold",
+        "inconclusive": f"an interval straddles its threshold: {claim.n} networks are too few to tell",
         "insufficient n": f"a verdict needs {LEAST_RUNS} converged runs of a profile that may claim one",
     }
     parts = [f"the {c.statistic} is {c.estimate} (wanted: {c.wanted}; {c.verdict})" for c in claim.criteria]

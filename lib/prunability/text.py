@@ -51,9 +51,12 @@ def ranking(table: pd.DataFrame, runs_used: pd.DataFrame, measures: list[str]) -
             place
         ) else "prunability has no rank"  # fmt: skip
         lines.append(f"- {title}: {where}; highest is {best['label']} with τ = {_tau(best)}.")
+    return "\n".join([*lines, *_not_ranked(runs_used, measures)])
+
+
+def _not_ranked(runs_used: pd.DataFrame, measures: list[str]) -> list[str]:
     why = usable(runs_used, measures)[1]
-    lines += [f"- Not ranked: {all_measures()[name].label} ({reason})." for name, reason in why.items()]
-    return "\n".join(lines)
+    return [f"- Left out: {all_measures()[name].label} ({reason})." for name, reason in why.items()]
 
 
 def within(table: pd.DataFrame) -> str:
@@ -116,8 +119,15 @@ def _listed(values: list[float]) -> str:
     return ", ".join(f"{value:g}" for value in values)
 
 
-def comparison(shared: pd.DataFrame, partial: pd.DataFrame, least: pd.DataFrame, gains: pd.DataFrame) -> str:
-    """What the comparison with other measures shows, in four sentences."""
+def comparison(
+    runs_used: pd.DataFrame,
+    measures: list[str],
+    shared: pd.DataFrame,
+    partial: pd.DataFrame,
+    least: pd.DataFrame,
+    gains: pd.DataFrame,
+) -> str:
+    """What the comparison with other measures shows, and which measures could not enter it."""
     ordered = shared.sort_values("information")
     closest, farthest = ordered.iloc[-1], ordered.iloc[0]
     rows = {str(row.given): row for row in partial.itertuples()}
@@ -136,6 +146,7 @@ def comparison(shared: pd.DataFrame, partial: pd.DataFrame, least: pd.DataFrame,
             f"- By K(μ), the least conditional information, prunability is number {place} of {len(places)}.",
             f"- {most['label']} adds most to prunability in a linear regression of the test loss: adjusted R² "
             f"changes by {most['adds_to_prunability']:+.2f}.",
+            *_not_ranked(runs_used, measures),
         ]
     )
 
