@@ -1,6 +1,7 @@
 """Claims and their verdicts, which follow from intervals and thresholds fixed beforehand."""
 
 import json
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -8,7 +9,9 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from filelock import FileLock
 
+from prunability.config import digest
 from prunability.statistics import Estimate
 
 Verdict = Literal["supported", "not supported", "inconclusive", "insufficient n"]
@@ -149,13 +152,18 @@ def table_of(claims: Sequence[Claim]) -> pd.DataFrame:
 
 def save(claims: Sequence[Claim], folder: Path, provenance: Mapping[str, Any]) -> None:
     """Write ``claims.json``, keeping the claims of other notebooks that stand there."""
-    path = folder / "claims.json"
-    try:
-        known = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        known = {}
-    for claim in claims:
-        criteria = [{**asdict(c), "wanted": c.wanted, "holds": c.verdict} for c in claim.criteria]
-        known[claim.id] = {**asdict(claim), "criteria": criteria, "provenance": provenance}
-    folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(dict(sorted(known.items())), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    path = folder.resolve() / "claims.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Notebooks run side by side and share this file; the lock stands elsewhere, so as not to be published.
+    with FileLock(Path(tempfile.gettempdir()) / f"prunability-{digest(str(path))[:16]}.lock"):
+        try:
+            known = json.loads(path.read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            known = {}
+        for claim in claims:
+            criteria = [{**asdict(c), "wanted": c.wanted, "holds": c.verdict} for c in claim.criteria]
+            known[claim.id] = {**asdict(claim), "criteria": criteria, "provenance": provenance}
+        text = json.dumps(dict(sorted(known.items())), indent=1, ensure_ascii=False)
+        partial = path.with_suffix(".partial")
+        partial.write_text(text + "\n", encoding="utf-8")
+        partial.replace(path)

@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import joblib
 import nbformat
 import papermill
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
-from prunability.config import PrunabilityError, writable
+from prunability.config import PrunabilityError, cores, writable
 from prunability.runner import complete
 from prunability.session import Parameters, project_root, validate
 from prunability.studies import open_study
@@ -38,8 +39,8 @@ def sources(names: Sequence[str]) -> list[Path]:
 def execute(notebooks: Sequence[Path], values: Mapping[str, Any], workers: int = 0) -> list[Path]:
     """Execute notebooks with the given parameters and return the published copies.
 
-    Training comes first, in this process, where its progress can be seen. Copies go to
-    ``<figures>/notebooks/`` once a notebook has run to its end.
+    Training comes first, in this process, where its progress can be seen; then the notebooks run side by
+    side, a process each. Copies go to ``<figures>/notebooks/`` once a notebook has run to its end.
 
     Raises:
         PrunabilityError: a parameter is not allowed, or a notebook failed.
@@ -56,7 +57,10 @@ def execute(notebooks: Sequence[Path], values: Mapping[str, Any], workers: int =
     for study, parameters in checked.items():
         execution = parameters.execution(workers)
         complete(open_study(study, parameters.profile, parameters.data, parameters.seed, execution.data), execution)
-    return [_execute(path, _changed(checked[nb.metadata["prunability"]["study"]]), folder) for path, nb in plan]
+    jobs = [(path, _changed(checked[notebook.metadata["prunability"]["study"]]), folder) for path, notebook in plan]
+    pool = joblib.Parallel(min(cores(), len(jobs)))
+    done: list[Path] = pool(joblib.delayed(_execute)(*job) for job in jobs)
+    return done
 
 
 def _changed(parameters: Parameters) -> dict[str, Any]:
@@ -69,7 +73,7 @@ def _execute(path: Path, parameters: dict[str, Any], folder: Path) -> Path:
     with tempfile.TemporaryDirectory() as temporary:
         executed = Path(temporary) / path.name
         try:
-            papermill.execute_notebook(path, executed, parameters, progress_bar=sys.stderr.isatty(), config=KERNEL)
+            papermill.execute_notebook(path, executed, parameters, progress_bar=False, config=KERNEL)
         except PapermillExecutionError as error:
             raise PrunabilityError(f"{path.name}: {error.ename}: {error.evalue}") from error
         except DeadKernelError as error:
