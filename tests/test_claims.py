@@ -63,6 +63,15 @@ def test_a_rank_says_what_is_wanted_of_it() -> None:
     assert Criterion("s", Estimate(0.25, 0.1, 0.9), "below", 0.25).wanted == "below 0.25"
 
 
+def test_an_end_near_its_threshold_is_said() -> None:
+    near = Criterion("s", Estimate(0.5, 0.304, 0.6), "above", 0.3)
+    far = Criterion("s", Estimate(0.5, 0.4, 0.6), "above", 0.3)
+    assert near.words == "0.500 [0.304, 0.600]"
+    assert "Monte Carlo" in near.caution
+    assert (far.words, far.caution) == ("0.50 [0.40, 0.60]", "")
+    assert Rank("r", Estimate(0.25, 0.25, 0.5), "below", 0.25).caution == ""
+
+
 def test_combination() -> None:
     yes = Criterion("s", Estimate(0.5, 0.4, 0.6), "above", 0.3)
     maybe = Criterion("s", Estimate(0.5, 0.2, 0.6), "above", 0.3)

@@ -20,6 +20,8 @@ STRONG = 0.3
 NEGLIGIBLE = 0.1
 TOP_SHARE = 0.25
 LITTLE_INFORMATION = 0.25
+# About twice the Monte Carlo error of an interval's end with 1,000 resamples.
+MONTE_CARLO = 0.01
 # Thresholds that a verdict is also shown for.
 SWEEPS = {STRONG: (0.1, 0.2, 0.3, 0.4, 0.5), LITTLE_INFORMATION: (0.1, 0.2, 0.25, 0.3, 0.4)}
 
@@ -37,6 +39,21 @@ class Criterion:
     def wanted(self) -> str:
         """The condition in words."""
         return f"{self.side} {self.threshold:g}"
+
+    @property
+    def close(self) -> bool:
+        """Whether an end of the interval is so near the threshold that another bootstrap seed may cross it."""
+        return min(abs(self.estimate.low - self.threshold), abs(self.estimate.high - self.threshold)) < MONTE_CARLO
+
+    @property
+    def words(self) -> str:
+        """The estimate, with more digits where they matter."""
+        return self.estimate.words(3 if self.close else 2)
+
+    @property
+    def caution(self) -> str:
+        """What to bear in mind where an end of the interval is close to the threshold."""
+        return ", within Monte Carlo error: another bootstrap seed can decide otherwise" if self.close else ""
 
     @property
     def verdict(self) -> Verdict:
@@ -58,6 +75,11 @@ class Rank(Criterion):
     def wanted(self) -> str:
         """The condition in words."""
         return f"at most {self.threshold:g}, the place itself"
+
+    @property
+    def close(self) -> bool:
+        """Never: the interval does not decide."""
+        return False
 
     @property
     def verdict(self) -> Verdict:
@@ -122,7 +144,7 @@ def sentence(claim: Claim, what: str) -> str:
         "inconclusive": f"an interval straddles its threshold: {claim.n} networks are too few to tell",
         "insufficient n": f"a verdict needs {LEAST_RUNS} converged runs of a profile that may claim one",
     }
-    parts = [f"the {c.statistic} is {c.estimate} (wanted: {c.wanted}; {c.verdict})" for c in claim.criteria]
+    parts = [f"the {c.statistic} is {c.words} (wanted: {c.wanted}; {c.verdict}{c.caution})" for c in claim.criteria]
     return (
         f"**{claim.id}: {claim.verdict}.** *{claim.claim}* On {claim.n} {what}, {'; '.join(parts)}. "
         f"The verdict is *{claim.verdict}* because {reasons[claim.verdict]}.{_moved(claim)}"
@@ -141,7 +163,7 @@ def table_of(claims: Sequence[Claim]) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
-                "claim": claim.id, "statistic": c.statistic, "estimate": str(c.estimate),
+                "claim": claim.id, "statistic": c.statistic, "estimate": c.words,
                 "wanted": c.wanted, "holds": c.verdict, "n": claim.n, "verdict": claim.verdict,
             }
             for claim in claims

@@ -20,7 +20,7 @@ from prunability.statistics import (
     tau_estimates,
     taus,
 )
-from prunability.tables import usable
+from prunability.tables import TARGETS, usable
 from prunability.verdicts import TARGET
 
 
@@ -67,7 +67,7 @@ def shared_and_predictive(table: pd.DataFrame, measures: Sequence[str], seed: in
 
 
 def partial_taus_table(table: pd.DataFrame, measures: Sequence[str], seed: int) -> pd.DataFrame:
-    """Partial tau of prunability with test loss given nothing, each family, and all families together.
+    """Partial tau of prunability with each target given nothing, each family, and all families together.
 
     Variants of prunability are not held fixed: given them, nothing of it is left to test.
     """
@@ -76,13 +76,15 @@ def partial_taus_table(table: pd.DataFrame, measures: Sequence[str], seed: int) 
     for name in usable(table, measures)[0]:
         if not name.startswith("prunability_"):
             families.setdefault(known[name].family, []).append(name)
-    plain = tau_estimates(table[HEADLINE_MEASURE], table[TARGET], seed)[0][0]
-    rows = [("nothing", 0, plain.value, plain.low, plain.high)]
     together = [name for names in families.values() for name in names]
-    for given, names in [*families.items(), ("all families", together)]:
-        e = partial_tau_estimate(table[HEADLINE_MEASURE], table[TARGET], _columns(table, names), seed)
-        rows.append((given, len(names), e.value, e.low, e.high))
-    return pd.DataFrame(rows, columns=["given", "measures", "tau", "low", "high"])
+    own, rows = table[HEADLINE_MEASURE], []
+    for target in TARGETS:
+        plain = tau_estimates(own, table[target], seed)[0][0]
+        rows.append((target, "nothing", 0, plain.value, plain.low, plain.high))
+        for given, names in [*families.items(), ("all families", together)]:
+            e = partial_tau_estimate(own, table[target], _columns(table, names), seed)
+            rows.append((target, given, len(names), e.value, e.low, e.high))
+    return pd.DataFrame(rows, columns=["target", "given", "measures", "tau", "low", "high"])
 
 
 def least_information(table: pd.DataFrame, measures: Sequence[str], hyperparameters: Sequence[str]) -> pd.DataFrame:
@@ -90,14 +92,22 @@ def least_information(table: pd.DataFrame, measures: Sequence[str], hyperparamet
     names, known = usable(table, measures)[0], all_measures()
     settings = table[list(hyperparameters)]
     found = conditional_information(_columns(table, names), table[TARGET], settings, hyperparameters)
-    rows = [
-        (
-            name, known[name].label, known[name].family, value, " and ".join(chosen) or "nothing",
-            granulated_tau(table[name], table[TARGET], settings, hyperparameters).mean,
-        )
-        for name, (value, chosen) in zip(names, found.least(), strict=True)
-    ]  # fmt: skip
-    heads = ["measure", "label", "family", "least_information", "given", "granulated_tau"]
+    rows = []
+    for name, (value, chosen) in zip(names, found.least(), strict=True):
+        tau = granulated_tau(table[name], table[TARGET], settings, hyperparameters)
+        cells = (sum(tau.used.values()), sum(tau.left_out.values()))
+        given = " and ".join(chosen) or "nothing"
+        rows.append((name, known[name].label, known[name].family, value, given, tau.mean, *cells))
+    heads = [
+        "measure",
+        "label",
+        "family",
+        "least_information",
+        "given",
+        "granulated_tau",
+        "cells",
+        "cells_left_out",
+    ]
     return pd.DataFrame(rows, columns=heads).sort_values("least_information", ignore_index=True)
 
 

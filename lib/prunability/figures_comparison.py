@@ -11,6 +11,7 @@ from prunability.claims import LITTLE_INFORMATION
 from prunability.environments import SignErrors
 from prunability.measures import HEADLINE_MEASURE
 from prunability.style import COLOURS, FAMILIES
+from prunability.tables import TARGETS
 
 
 def matrix(ax: Axes, table: pd.DataFrame, headline: str, label: str, low: float = 0.0) -> None:
@@ -41,7 +42,9 @@ def shared_and_predictive(ax: Axes, table: pd.DataFrame) -> None:
         ax.hlines(y, row["information_low"], row["information_high"], color=colour, lw=0.7, alpha=0.6)
         ax.vlines(x, row["tau_low"], row["tau_high"], color=colour, lw=0.7, alpha=0.6)
         ax.plot(x, y, "o", color=colour, label=f"{number}  {row['label']}", zorder=3)
-        ax.annotate(str(number), (x, y), xytext=(3, 3), textcoords="offset points", fontsize=6.5)
+        ax.annotate(
+            str(number), (x, y), xytext=(3, 3 if number % 2 else -9), textcoords="offset points", fontsize=6.5
+        )
     ax.axvline(LITTLE_INFORMATION, color="#555555", lw=0.8, ls="--")
     ax.axhline(0, color="#555555", lw=0.6)
     ax.set(xlabel="mutual information with prunability (share of the smaller entropy)")
@@ -49,22 +52,23 @@ def shared_and_predictive(ax: Axes, table: pd.DataFrame) -> None:
     ax.figure.legend(*ax.get_legend_handles_labels(), loc="outside right upper", handletextpad=0.3)
 
 
-def forest(ax: Axes, table: pd.DataFrame) -> None:
-    """Partial taus of prunability with their intervals, one row for what is held fixed."""
-    places = np.arange(len(table))[::-1]
-    colours = [FAMILIES.get(str(given), "#333333") for given in table["given"]]
-    ax.hlines(places, table["low"], table["high"], color=colours, lw=1.6)
-    ax.scatter(table["tau"], places, color=colours, s=18, zorder=3)
-    names = [
-        f"{row['given']} ({row['measures']} measure{'s' * (row['measures'] > 1)})"
-        if row["measures"]
-        else row["given"]
-        for _, row in table.iterrows()
-    ]
-    ax.set_yticks(places, names)
-    ax.axvline(0, color="#555555", lw=0.6)
-    ax.grid(axis="y", visible=False)
-    ax.set(xlabel="partial Kendall τ of prunability with test loss", ylabel="given", ylim=(-0.6, len(table) - 0.4))
+def forest(axes: Sequence[Axes], table: pd.DataFrame) -> None:
+    """Partial taus of prunability with their intervals: a panel a target, a row for what is held fixed."""
+    for ax, (target, title) in zip(axes, TARGETS.items(), strict=True):
+        part = table[table["target"] == target]
+        places = np.arange(len(part))[::-1]
+        colours = [FAMILIES.get(str(given), "#333333") for given in part["given"]]
+        ax.hlines(places, part["low"], part["high"], color=colours, lw=1.6)
+        ax.scatter(part["tau"], places, color=colours, s=18, zorder=3)
+        names = [
+            str(given) + (f" ({count} measure{'s' * (count > 1)})" if count else "")
+            for given, count in zip(part["given"], part["measures"], strict=True)
+        ]
+        ax.set_yticks(places, names)
+        ax.axvline(0, color="#555555", lw=0.6)
+        ax.grid(axis="y", visible=False)
+        ax.set(xlabel=f"partial τ of prunability with\n{title}", ylim=(-0.6, len(part) - 0.4))
+    axes[0].set_ylabel("given")
 
 
 def paired_bars(axes: Sequence[Axes], table: pd.DataFrame, columns: Sequence[str], titles: Sequence[str]) -> None:
@@ -92,7 +96,9 @@ def sign_error_curves(ax: Axes, errors: SignErrors, summary: pd.DataFrame, title
     )
     ax.set_title(f"{title}\n{number} environments, effective sample size {errors.effective:.1f}")
     if not number:
-        ax.text(0.5, 0.5, "no pair's test errors can be\ntold apart from chance", ha="center", va="center")
+        ax.text(
+            0.5, 0.5, "no environment's test errors differ\nby more than chance allows", ha="center", va="center"
+        )
         return
     best = summary.sort_values(["mean", "measure"])["measure"]
     shown = [HEADLINE_MEASURE, *(name for name in best if name != HEADLINE_MEASURE)][:most]

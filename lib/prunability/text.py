@@ -130,7 +130,7 @@ def comparison(
     """What the comparison with other measures shows, and which measures could not enter it."""
     ordered = shared.sort_values("information")
     closest, farthest = ordered.iloc[-1], ordered.iloc[0]
-    rows = {str(row.given): row for row in partial.itertuples()}
+    rows = {str(row.given): row for row in partial[partial["target"] == "test_loss"].itertuples()}
     plain, together = rows["nothing"], rows["all families"]
     places = least.sort_values("least_information", ascending=False)["measure"].tolist()
     place = places.index(HEADLINE_MEASURE) + 1 if HEADLINE_MEASURE in places else None
@@ -155,8 +155,8 @@ def environments(weighted: SignErrors, summary: pd.DataFrame, test_size: int) ->
     """How many environments can be told from sampling noise, and prunability's sign errors there."""
     total = weighted.errors.shape[1] + weighted.left_out
     lines = [
-        f"Of {total} environments, {weighted.errors.shape[1]} have a weight: with {test_size} test images the test "
-        f"errors of the other {weighted.left_out} cannot be told apart. The effective sample size is "
+        f"Environments with a weight: {weighted.errors.shape[1]} of {total}. With {test_size} test images, the "
+        f"test errors of the other {weighted.left_out} may differ by chance alone. The effective sample size is "
         f"{weighted.effective:.1f}."
     ]
     own = summary[summary["measure"] == HEADLINE_MEASURE]
