@@ -75,7 +75,10 @@ def test_executes_and_changes_nothing_the_second_time(name: str, tmp_path: Path)
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["figures", "--profile", "huge"], "unknown profile 'huge': it must be one of smoke, quick, small, paper"),
+        (
+            ["figures", "--profile", "huge"],
+            "unknown profile 'huge': it must be one of smoke, quick, narrow, small, paper",
+        ),
         (["figures", "-p", "typo=3"], "unknown parameter typo: allowed are profile, data, seed, device"),
         (["figures", "-p", "seed=many"], "seed: Input should be a valid integer"),
         (["figures", "-p", "seed=-1"], "greater than or equal to 0"),

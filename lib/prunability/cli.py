@@ -16,7 +16,9 @@ from prunability.tables import left_out, runs_table
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 StudyName = Annotated[str, typer.Argument(help=f"The study: {', '.join(STUDIES)}.")]
-ProfileName = Annotated[str, typer.Option("--profile", "-P", help="Its size: smoke, quick, small or paper.")]
+ProfileName = Annotated[
+    str, typer.Option("--profile", "-P", help="Its size: smoke, quick, narrow, small or paper.")
+]
 Data = Annotated[str, typer.Option(help="digits, cifar10 or folder:PATH; by default the profile's own.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the runs and of the bootstrap.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
