@@ -61,9 +61,9 @@ def compare(run: TrainedRun, pruner: Pruner) -> dict[str, Any]:
     if found[HEADLINE] != expected:
         raise RuntimeError(f"the scan says {found[HEADLINE]}, the exhaustive scan {expected}")
     whole = RESOLUTION * len(draws()) * len(run.data.train_labels)
-    network = run.config.network
+    width, depth = run.config.setting("width"), run.config.setting("depth")
     return {
-        "width": network.width, "depth": network.depth, "pruner": pruner, "prunability": expected,
+        "width": width, "depth": depth, "pruner": pruner, "prunability": expected,
         "rises": sum(later > earlier for earlier, later in pairwise(curve)),
         "passes": scan.examples / whole * RESOLUTION, "fewer examples": whole / scan.examples,
         "seconds": middle - start, "exhaustive seconds": end - middle,

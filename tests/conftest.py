@@ -1,14 +1,26 @@
 """Small data sets and networks that the tests share."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from prunability.config import DataConfig, NiNConfig, RunConfig, TrainingConfig
+from prunability.config import (
+    DataConfig,
+    MLPConfig,
+    NetworkConfig,
+    NiNConfig,
+    ResNetConfig,
+    RunConfig,
+    TrainingConfig,
+)
 from prunability.data import Dataset, ImageSet, load_images, prepare
 from prunability.measures import TrainedRun
 from prunability.training import one_thread, train
+
+# Two test processes share two cores; threads of their own would only be in each other's way.
+torch.set_num_threads(1)
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 
@@ -41,6 +53,38 @@ def trained(small_run: RunConfig, small_data: Dataset) -> TrainedRun:
         initial, final, result = train(small_run, small_data)
     assert result.status == "converged"
     return TrainedRun(small_run, small_data, initial, final, result)
+
+
+def quickly_trained(digits: ImageSet, network: NetworkConfig, n_train: int, **training: Any) -> TrainedRun:
+    """A network trained for a few epochs in float64; the tests of measures need no more."""
+    rules: dict[str, Any] = {"learning_rate": 0.05, "batch_size": 10, "max_epochs": 10, "precision": "float64"}
+    config = RunConfig(
+        data=DataConfig(checksum=digits.checksum, n_train=n_train),
+        network=network,
+        training=TrainingConfig(**(rules | training)),
+    )
+    data = prepare(digits, config.data, torch.device("cpu"), torch.float64)
+    with one_thread():
+        return TrainedRun(config, data, *train(config, data))
+
+
+@pytest.fixture(scope="session")
+def mlp(digits: ImageSet) -> TrainedRun:
+    run = quickly_trained(digits, MLPConfig(width=4), 60, learning_rate=0.1, target_loss=0.2, max_epochs=200)
+    assert run.result.status == "converged"
+    return run
+
+
+@pytest.fixture(scope="session")
+def tiny_nin(digits: ImageSet) -> TrainedRun:
+    return quickly_trained(digits, NiNConfig(width=4, depth=1), 60, learning_rate=0.1)
+
+
+@pytest.fixture(scope="session")
+def resnet(digits: ImageSet) -> TrainedRun:
+    run = quickly_trained(digits, ResNetConfig(width=2), 20, max_epochs=60)
+    assert run.result.train_error == 0
+    return run
 
 
 @pytest.fixture

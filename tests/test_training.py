@@ -21,7 +21,8 @@ def altered(config: RunConfig, **training: object) -> RunConfig:
 
 def textbook(config: RunConfig, data: Dataset, epochs: int) -> tuple[NiN, float]:
     """Plain SGD with momentum, written out: buf = m·buf + g + λ·w, w −= η·buf."""
-    network = build(config, 1, 10)
+    network = build(config, (1, 8, 8), 10)
+    assert isinstance(network, NiN)
     buffers = {name: torch.zeros_like(p) for name, p in network.named_parameters()}
     rules, total = config.training, 0.0
     for epoch in range(epochs):
@@ -100,12 +101,12 @@ def test_same_bits_whatever_ran_before(small_run: RunConfig, digits: ImageSet) -
 
 def test_seed_and_purpose_split_the_draws(small_run: RunConfig) -> None:
     other = RunConfig.model_validate({**small_run.model_dump(), "seed": 1})
-    weights = [build(config, 1, 10).state_dict() for config in (small_run, small_run, other)]
+    weights = [build(config, (1, 8, 8), 10).state_dict() for config in (small_run, small_run, other)]
     name = "classifier.weight"
     assert torch.equal(weights[0][name], weights[1][name])
     assert not torch.equal(weights[0][name], weights[2][name])
     state = torch.get_rng_state()
-    build(small_run, 1, 10)
+    build(small_run, (1, 8, 8), 10)
     assert torch.equal(state, torch.get_rng_state())
 
 

@@ -1,6 +1,7 @@
 """The command line: ``prunability run``, ``status`` and ``figures``."""
 
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated
@@ -8,7 +9,8 @@ from typing import Annotated
 import typer
 
 from prunability.config import Execution, PrunabilityError
-from prunability.runner import complete, survey
+from prunability.measures import REGISTRY
+from prunability.runner import complete, lacking, survey
 from prunability.session import Parameters, validate
 from prunability.studies import STUDIES, Study, open_study
 from prunability.tables import left_out, runs_table
@@ -115,6 +117,10 @@ def _report(study: Study, execution: Execution) -> None:
         f"{study.name}, {study.profile}, {study.images.title}: {len(records)} of {len(study.runs)} runs "
         f"trained, {len(found.unmeasured)} of them lack measures, {len(found.untrained)} missing"
     )
+    missing = Counter(name for record in found.unmeasured for name in lacking(record))
+    for name, number in missing.items():
+        members = ", ".join(member.name for member in REGISTRY[name].measures)
+        typer.echo(f"  missing on {number} run{'s' * (number > 1)}: {members}")
     if records:
         for reason, number in left_out(runs_table(records)).items():
             typer.echo(f"  left out of the headline: {number} ({reason})")

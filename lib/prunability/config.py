@@ -51,6 +51,23 @@ class NiNConfig(_Frozen):
     dropout: Dropout = 0.0
 
 
+class MLPConfig(_Frozen):
+    """One hidden layer of ``width`` ReLU units."""
+
+    kind: Literal["mlp"] = "mlp"
+    width: Count
+
+
+class ResNetConfig(_Frozen):
+    """A pre-activation ResNet18 whose first stage has ``width`` channels."""
+
+    kind: Literal["resnet18"] = "resnet18"
+    width: Count
+
+
+NetworkConfig = NiNConfig | MLPConfig | ResNetConfig
+
+
 class TrainingConfig(_Frozen):
     """SGD with momentum and a constant learning rate, to a target cross-entropy or an epoch limit."""
 
@@ -67,7 +84,7 @@ class RunConfig(_Frozen):
     """One network, trained once."""
 
     data: DataConfig
-    network: NiNConfig
+    network: Annotated[NetworkConfig, Field(discriminator="kind")]
     training: TrainingConfig
     seed: Annotated[int, Field(ge=0)] = 0
     version: Annotated[int, Field(ge=VERSION, le=VERSION)] = VERSION
@@ -85,7 +102,7 @@ class RunConfig(_Frozen):
 
     def setting(self, name: str) -> float:
         """A hyperparameter of the network or the training, by name."""
-        part = self.network if name in NiNConfig.model_fields else self.training
+        part = self.network if name in type(self.network).model_fields else self.training
         value: float = getattr(part, name)
         return value
 

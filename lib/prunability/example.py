@@ -36,7 +36,7 @@ def curves(run: TrainedRun, row: pd.Series, hyperparameters: Sequence[str]) -> E
         if pruner == "random":
             key = run.config.seed_key("random pruning")
             draws = [generator(*key, draw) for draw in range(RANDOM_DRAWS)]
-        losses = loss_curve(run.variants, pruner, draws, POINTS)
+        losses = loss_curve(run.variants, pruner, draws, POINTS, run.weights)
         rows += [(pruner, (step + 1) / POINTS, loss) for step, loss in enumerate(losses)]
     return Example(
         title=fill(", ".join(f"{n.replace('_', ' ')} {run.config.setting(n):g}" for n in hyperparameters), 44),

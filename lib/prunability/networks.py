@@ -1,14 +1,42 @@
-"""The networks, each defined once, as a plain module for one network."""
+"""The networks, each defined once, as a plain module for one network, with how its BatchNorms fold."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from copy import deepcopy
-from itertools import pairwise
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from prunability.config import NiNConfig
+from prunability.config import MLPConfig, NetworkConfig, NiNConfig, ResNetConfig
+
+
+class Pointwise(nn.Conv2d):
+    """A 1×1 convolution, computed as the matrix product it is.
+
+    In float32 on channels-last maps this halves the time of a training step on digits and costs
+    nothing on 32×32 images; in bfloat16 the convolution is the faster one.
+    """
+
+    def __init__(self, inputs: int, outputs: int, bias: bool = True) -> None:
+        super().__init__(inputs, outputs, 1, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, inputs, H, W] to [B, outputs, H, W]."""
+        if torch.is_autocast_enabled(x.device.type):
+            return super().forward(x)
+        return F.linear(x.permute(0, 2, 3, 1), self.weight[:, :, 0, 0], self.bias).permute(0, 3, 1, 2)
+
+
+class ReLU(nn.Module):
+    """max(x, 0), in place where no gradient is taken: what reads x before must not be read again.
+
+    In place, autograd would copy whole maps back and forth, for x is a view of a matrix product's result.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape to the same."""
+        return F.relu(x, inplace=not torch.is_grad_enabled())
 
 
 class NiN(nn.Module):
@@ -18,11 +46,11 @@ class NiN(nn.Module):
     family of Jiang et al. 2020 and Dziugaite et al. 2020, after Lin et al. 2014.
     """
 
-    def __init__(self, config: NiNConfig, channels: int, classes: int) -> None:
+    def __init__(self, config: NiNConfig, shape: Sequence[int], classes: int) -> None:
         super().__init__()
         self.dropout = config.dropout
         self.blocks = nn.ModuleList(
-            _block(channels if index == 0 else config.width, config.width) for index in range(config.depth)
+            _nin_block(shape[0] if index == 0 else config.width, config.width) for index in range(config.depth)
         )
         self.classifier = Pointwise(config.width, classes)
 
@@ -52,50 +80,180 @@ class NiN(nn.Module):
             masks.append(kept / (1 - self.dropout))
         return masks
 
-
-@torch.no_grad()
-def folded(network: NiN) -> NiN:
-    """A copy in evaluation mode whose outputs are the same and whose BatchNorms only add a bias.
-
-    Each convolution's weight takes the scale of the BatchNorm after it, γ / sqrt(var + eps).
-    """
-    copy = deepcopy(network).eval()
-    for block in copy.blocks:
-        for conv, norm in pairwise(block.children()):
-            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                mean, variance = norm.running_mean, norm.running_var
-                assert mean is not None
-                assert variance is not None
-                scale = norm.weight / torch.sqrt(variance + norm.eps)
-                conv.weight.mul_(scale[:, None, None, None])
-                norm.bias.sub_(mean * scale)
-                norm.weight.fill_(1)
-                mean.zero_()
-                variance.fill_(1 - norm.eps)
-    return copy
+    def fold(self) -> None:
+        """Fold each BatchNorm into the convolution before it."""
+        for block in self.blocks:
+            assert isinstance(block, nn.Sequential)
+            for place in range(0, len(block), 3):
+                conv, norm = block[place], block[place + 1]
+                assert isinstance(conv, nn.Conv2d)
+                assert isinstance(norm, nn.BatchNorm2d)
+                _fold_into(conv, norm)
+                block[place + 1] = nn.Identity()
 
 
-class Pointwise(nn.Conv2d):
-    """A 1×1 convolution, computed as the matrix product it is.
-
-    In float32 on channels-last maps this halves the time of a training step on digits and costs
-    nothing on 32×32 images; in bfloat16 the convolution is the faster one.
-    """
-
-    def __init__(self, inputs: int, outputs: int, bias: bool = True) -> None:
-        super().__init__(inputs, outputs, 1, bias=bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, inputs, H, W] to [B, outputs, H, W]."""
-        if torch.is_autocast_enabled(x.device.type):
-            return super().forward(x)
-        return F.linear(x.permute(0, 2, 3, 1), self.weight[:, :, 0, 0], self.bias).permute(0, 3, 1, 2)
-
-
-def _block(channels: int, width: int) -> nn.Sequential:
+def _nin_block(channels: int, width: int) -> nn.Sequential:
     convolutions = (
         nn.Conv2d(channels, width, 3, stride=2, padding=1, bias=False),
         Pointwise(width, width, bias=False),
         Pointwise(width, width, bias=False),
     )
-    return nn.Sequential(*(layer for conv in convolutions for layer in (conv, nn.BatchNorm2d(width), nn.ReLU())))
+    return nn.Sequential(*(layer for conv in convolutions for layer in (conv, nn.BatchNorm2d(width), ReLU())))
+
+
+class MLP(nn.Module):
+    """One hidden ReLU layer on the flattened image."""
+
+    def __init__(self, config: MLPConfig, shape: Sequence[int], classes: int) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(shape[0] * shape[1] * shape[2], config.width)
+        self.relu = ReLU()
+        self.classifier = nn.Linear(config.width, classes)
+
+    def forward(self, x: Tensor, masks: Sequence[Tensor] | None = None) -> Tensor:
+        """Logits [B, classes] of images [B, channels, H, W]; there are no dropout masks."""
+        assert not masks
+        logits: Tensor = self.classifier(self.relu(self.hidden(x.flatten(1))))
+        return logits
+
+    def dropout_masks(self, images: Sequence[int], generator: torch.Generator) -> list[Tensor]:
+        """None: this network has no dropout."""
+        del images, generator
+        return []
+
+    def fold(self) -> None:
+        """Nothing to fold: there is no BatchNorm."""
+
+
+class ResNet18(nn.Module):
+    """Pre-activation ResNet of 18 layers: four stages of two blocks with k, 2k, 4k and 8k channels.
+
+    Source: Nakkiran et al. 2020, after He et al. 2016. A block is [BatchNorm, ReLU, 3×3, BatchNorm, ReLU,
+    3×3] beside a shortcut; the last stage is pooled as it is.
+    """
+
+    def __init__(self, config: ResNetConfig, shape: Sequence[int], classes: int) -> None:
+        super().__init__()
+        widths = [config.width * factor for factor in (1, 2, 4, 8)]
+        self.stem = nn.Conv2d(shape[0], widths[0], 3, padding=1, bias=False)
+        self.blocks = nn.ModuleList()
+        before = widths[0]
+        for stage, width in enumerate(widths):
+            for stride in (1 if stage == 0 else 2, 1):
+                self.blocks.append(PreActivationBlock(before, width, stride))
+                before = width
+        self.classifier = nn.Linear(before, classes)
+
+    def forward(self, x: Tensor, masks: Sequence[Tensor] | None = None) -> Tensor:
+        """Logits [B, classes] of images [B, channels, H, W]; there are no dropout masks."""
+        assert not masks
+        x = self.stem(x)
+        for block in self.blocks:
+            x = block(x)
+        logits: Tensor = self.classifier(x.mean(dim=(2, 3)))
+        return logits
+
+    def dropout_masks(self, images: Sequence[int], generator: torch.Generator) -> list[Tensor]:
+        """None: this network has no dropout."""
+        del images, generator
+        return []
+
+    def fold(self) -> None:
+        """Fold the second BatchNorm of a block back, the scale of the first forward through its ReLU.
+
+        What the first BatchNorm reads is a sum with a shortcut, so no convolution before it can take its
+        scale. But relu(a·x + b) = |a|·relu(sign(a)·x + b/|a|), and the convolutions after it take |a|.
+        """
+        for block in self.blocks:
+            assert isinstance(block, PreActivationBlock)
+            assert isinstance(block.norm2, nn.BatchNorm2d)
+            _fold_into(block.conv1, block.norm2)
+            block.norm2 = nn.Identity()
+            readers = [block.conv1, *([block.shortcut] if block.shortcut is not None else [])]
+            assert isinstance(block.norm1, nn.BatchNorm2d)
+            block.norm1 = _fold_forward(block.norm1, readers)
+
+
+class PreActivationBlock(nn.Module):
+    """Two 3×3 convolutions, each after BatchNorm and ReLU; where the shape changes, a 1×1 shortcut."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.norm1: nn.Module = nn.BatchNorm2d(inputs)
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
+        self.norm2: nn.Module = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        changes = stride != 1 or inputs != outputs
+        self.shortcut = nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False) if changes else None
+        self.relu = ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, inputs, H, W] to [B, outputs, H / stride, W / stride]."""
+        active = self.relu(self.norm1(x))
+        beside = x if self.shortcut is None else self.shortcut(active)
+        out: Tensor = self.conv2(self.relu(self.norm2(self.conv1(active))))
+        return out + beside
+
+
+class SignShift(nn.Module):
+    """What is left of a BatchNorm once its scale is taken forward: sign·x + shift, a channel each."""
+
+    sign: Tensor
+
+    def __init__(self, sign: Tensor, shift: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("sign", sign)
+        self.shift = nn.Parameter(shift)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, channels, H, W] to the same."""
+        return x * self.sign[:, None, None] + self.shift[:, None, None]
+
+
+Network = NiN | MLP | ResNet18
+AnyNetwork = TypeVar("AnyNetwork", NiN, MLP, ResNet18, Network)
+
+
+def make_network(config: NetworkConfig, shape: Sequence[int], classes: int) -> Network:
+    """An untrained network for images of ``shape`` [channels, H, W]."""
+    if isinstance(config, NiNConfig):
+        return NiN(config, shape, classes)
+    if isinstance(config, MLPConfig):
+        return MLP(config, shape, classes)
+    return ResNet18(config, shape, classes)
+
+
+def folded(network: AnyNetwork) -> AnyNetwork:
+    """A copy in evaluation mode with the same outputs and no BatchNorm.
+
+    Scale and shift of each BatchNorm, with its running statistics, go into weights and biases
+    (Dziugaite et al. 2020, their appendix C). Biases are then part of the network; weights keep their names.
+    """
+    copy = deepcopy(network).eval()
+    copy.fold()
+    return copy
+
+
+def _affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Scale and shift [channels] of a BatchNorm in evaluation mode, in float64."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    scale = norm.weight.double() / torch.sqrt(norm.running_var.double() + norm.eps)
+    return scale, norm.bias.double() - norm.running_mean.double() * scale
+
+
+@torch.no_grad()
+def _fold_into(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
+    scale, shift = _affine(norm)
+    conv.weight.mul_(scale.to(conv.weight)[:, None, None, None])
+    conv.bias = nn.Parameter(shift.to(conv.weight))
+
+
+@torch.no_grad()
+def _fold_forward(norm: nn.BatchNorm2d, readers: Iterable[nn.Conv2d]) -> SignShift:
+    scale, shift = _affine(norm)
+    # A channel that is scaled by 0 is constant; it keeps its value and nothing is taken forward.
+    factor = torch.where(scale == 0, 1.0, scale.abs())
+    for conv in readers:
+        conv.weight.mul_(factor.to(conv.weight)[:, None, None])
+    return SignShift(scale.sign().to(norm.weight), (shift / factor).to(norm.weight))

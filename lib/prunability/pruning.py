@@ -40,6 +40,11 @@ class Tolerance:
         """Such as ``ε = 0.1``."""
         return f"{'ε' if self.kind == 'absolute' else 'β'} = {self.amount:g}"
 
+    @property
+    def formula(self) -> str:
+        """Such as ``L + 0.1``."""
+        return f"L + {self.amount:g}" if self.kind == "absolute" else f"{1 + self.amount:g}·L"
+
 
 HEADLINE = Tolerance("absolute", 0.1)
 # The protocol's, at which every pruner is measured, and finer sweeps for the magnitude pruner.
@@ -117,6 +122,7 @@ def prunability(
     generators: Sequence[torch.Generator | None] = (None,),
     resolution: int = RESOLUTION,
     at_once: int | None = None,
+    ranked: Weights | None = None,
 ) -> tuple[dict[Tolerance, float], Scan]:
     """Prunability of a network at several tolerances, in one scan of the grid.
 
@@ -131,12 +137,13 @@ def prunability(
         generators: one for each random draw; the loss of a fraction is the mean over draws.
         resolution: G.
         at_once: fractions evaluated side by side; by default what suits the device.
+        ranked: the weights whose magnitudes decide, if BatchNorm is folded into those evaluated.
 
     Returns:
         The fraction for each tolerance, and the scan behind them.
     """
     weights = prunable(variants.network)
-    draws = [keep_steps(weights, pruner, resolution, generator) for generator in generators]
+    draws = [keep_steps(ranked or weights, pruner, resolution, generator) for generator in generators]
     levels = [lambda step=step: [pruned(weights, steps, step) for steps in draws] for step in range(1, resolution)]
     scan = first_admissible(variants, levels, [tolerance.limit(loss) for tolerance in tolerances], at_once)
     return {
@@ -150,12 +157,12 @@ def loss_curve(
     pruner: Pruner,
     generators: Sequence[torch.Generator | None] = (None,),
     resolution: int = RESOLUTION,
+    ranked: Weights | None = None,
 ) -> list[float]:
     """L(φ(w, g/G)) in nats for g = 1 … G, all of it: the slow way, for a figure or a check."""
     weights = prunable(variants.network)
-    draws = [keep_steps(weights, pruner, resolution, generator) for generator in generators]
-    every = torch.arange(len(variants.labels), device=variants.labels.device)
+    draws = [keep_steps(ranked or weights, pruner, resolution, generator) for generator in generators]
     return [
-        variants.losses([pruned(weights, steps, step) for steps in draws], every).mean().item()
+        variants.mean_losses([pruned(weights, steps, step) for steps in draws]).mean().item()
         for step in range(1, resolution + 1)
     ]

@@ -1,5 +1,6 @@
 """Making what a study lacks: training runs and measuring them, in parallel processes."""
 
+import math
 import os
 import platform
 import threading
@@ -16,7 +17,7 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from prunability.config import Execution, PrunabilityError, RunConfig, writable
 from prunability.data import load_images, prepare
-from prunability.measures import REGISTRY, TrainedRun, UndefinedMeasureError
+from prunability.measures import REGISTRY, Estimated, TrainedRun, UndefinedMeasureError
 from prunability.progress import progress
 from prunability.store import Measured, Record, RunStore
 from prunability.studies.base import Study
@@ -92,7 +93,7 @@ def complete(study: Study, execution: Execution) -> list[Record]:
 
 def _compute(study: Study, execution: Execution, waiting: Sequence[RunConfig]) -> None:
     # Long runs first, so that no process is left alone with one at the end.
-    ordered = sorted(waiting, key=lambda run: (run.network.width, run.network.depth), reverse=True)
+    ordered = sorted(waiting, key=lambda run: (run.network.width, getattr(run.network, "depth", 0)), reverse=True)
     device = str(execution.torch_device)
     pool = joblib.Parallel(min(execution.processes, len(ordered)), return_as="generator_unordered")
     failures: list[str] = []
@@ -162,6 +163,8 @@ def make(config: RunConfig, source: str, device: torch.device, store: RunStore, 
     if missing:
         initial, final = store.load_weights(record)
         run = TrainedRun(config, dataset, initial, final, record.result)
+        # What is no longer a measure goes; what is stays where its version does.
+        record = replace(record, measures={name: m for name, m in record.measures.items() if name in REGISTRY})
         for name in missing:
             record = _measured(record, run, name)
         store.save(record)
@@ -172,7 +175,12 @@ def _measured(record: Record, run: TrainedRun, name: str) -> Record:
     group = REGISTRY[name]
     start = time.perf_counter()
     try:
-        measured = Measured(group.version, dict(group.function(run)))
+        found = group.function(run)
+        values = {name: value.value if isinstance(value, Estimated) else value for name, value in found.items()}
+        errors = {name: value.standard_error for name, value in found.items() if isinstance(value, Estimated)}
+        if broken := [name for name, value in values.items() if not math.isfinite(value)]:
+            raise UndefinedMeasureError(f"{', '.join(broken)}: not a finite number")
+        measured = Measured(group.version, values, standard_errors=errors)
     except UndefinedMeasureError as error:
         measured = Measured(group.version, {}, str(error))
     seconds = time.perf_counter() - start

@@ -13,8 +13,10 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn import functional as F
 
+from prunability.training import evaluation_batch
+
 # A slice is as long as the losses of the level before say it must be, with this margin.
-MARGIN = 1.05
+MARGIN = 1.1
 SMALLEST_SLICE = 16
 LARGEST_SLICE = 500
 # What a forward pass costs however few its examples, in examples (measured on a CPU).
@@ -27,10 +29,12 @@ Weights = dict[str, Tensor]
 class Scan:
     """For each tolerance the index of the first admissible level, None where there is none.
 
+    ``losses`` holds, for each admissible level found, the mean loss of each of its draws in nats;
     ``examples`` is how many example evaluations the scan took, over all levels and draws.
     """
 
     first: list[int | None]
+    losses: dict[int, list[float]]
     examples: int
 
 
@@ -45,23 +49,35 @@ class Variants:
         self.network = network.eval()
         self.images, self.labels = images, labels
         self.batched = images.device.type == "cuda"
+        self.chunk = evaluation_batch(images)
 
     @property
     def at_once(self) -> int:
         """How many levels are worth evaluating together; more than the first admissible are in vain."""
         return 16 if self.batched else 1
 
-    @torch.no_grad()
     def losses(self, variants: Sequence[Weights], index: Tensor) -> Tensor:
         """Cross-entropies in nats, float64 [variants, examples], of the examples at ``index``."""
-        images, labels = self.images[index], self.labels[index]
-        if self.batched:
-            stacked = {name: torch.stack([weights[name] for weights in variants]) for name in variants[0]}
-            outputs = vmap(lambda weights: functional_call(self.network, weights, (images,)))(stacked)
-        else:
-            outputs = torch.stack([functional_call(self.network, weights, (images,)) for weights in variants])
-        flat = F.cross_entropy(outputs.double().flatten(0, 1), labels.repeat(len(variants)), reduction="none")
+        outputs, labels = self.outputs(variants, index).double(), self.labels[index]
+        flat = F.cross_entropy(outputs.flatten(0, 1), labels.repeat(len(variants)), reduction="none")
         return torch.reshape(flat, (len(variants), len(index)))
+
+    def mean_losses(self, variants: Sequence[Weights]) -> Tensor:
+        """The mean cross-entropy of each variant over all examples in nats, float64 [variants]."""
+        return self.losses(variants, torch.arange(len(self.labels), device=self.labels.device)).mean(dim=1)
+
+    def outputs(self, variants: Sequence[Weights], index: Tensor | None = None) -> Tensor:
+        """Logits [variants, examples, classes] of the examples at ``index``, of all by default."""
+        images = self.images if index is None else self.images[index]
+        return torch.cat([self._outputs(variants, part) for part in images.split(self.chunk)], dim=1)
+
+    @torch.no_grad()
+    def _outputs(self, variants: Sequence[Weights], images: Tensor) -> Tensor:
+        if not self.batched:
+            return torch.stack([functional_call(self.network, weights, (images,)) for weights in variants])
+        stacked = {name: torch.stack([weights[name] for weights in variants]) for name in variants[0]}
+        outputs: Tensor = vmap(lambda weights: functional_call(self.network, weights, (images,)))(stacked)
+        return outputs
 
 
 def first_admissible(
@@ -83,6 +99,7 @@ def first_admissible(
     first: list[int | None] = [None] * len(limits)
     unresolved = set(range(len(limits)))
     hardness = torch.ones(total, dtype=torch.float64, device=variants.labels.device)
+    full: dict[int, list[float]] = {}
     examples = 0
     for start in range(0, len(levels), width):
         if not unresolved:
@@ -90,10 +107,11 @@ def first_admissible(
         candidates = {level: list(levels[level]()) for level in range(start, min(start + width, len(levels)))}
         draws = len(candidates[start])
         largest = total * draws * max(limits[number] for number in unresolved)
-        sums = dict.fromkeys(candidates, 0.0)  # over draws and examples
+        # Over examples, a draw each.
+        sums = {level: torch.zeros(draws, dtype=torch.float64) for level in candidates}
         waiting = hardness.argsort(descending=True, stable=True)
         while candidates and len(waiting):
-            missing = largest - min(sums[level] for level in candidates)
+            missing = largest - min(float(sums[level].sum()) for level in candidates)
             probed, size = _cheapest(hardness[waiting], missing, 1 if not variants.batched else draws, draws)
             part, waiting = waiting[:size], waiting[size:]
             for chosen in (slice(0, probed), slice(probed, draws)):
@@ -103,16 +121,18 @@ def first_admissible(
                 losses = variants.losses(weights, part).unflatten(0, (len(candidates), -1))
                 examples += losses.numel()
                 hardness[part] = losses[-1].mean(dim=0)
-                for level, partial in zip(list(candidates), losses.sum(dim=(1, 2)).tolist(), strict=True):
-                    sums[level] += partial
-                    if sums[level] > largest:
+                for level, partial in zip(list(candidates), losses.sum(dim=2).cpu(), strict=True):
+                    sums[level][chosen] += partial
+                    if sums[level].sum() > largest:
                         del candidates[level]
         for level in candidates:
-            admitted = {number for number in unresolved if sums[level] <= total * draws * limits[number]}
+            admitted = {number for number in unresolved if sums[level].sum() <= total * draws * limits[number]}
+            if admitted:
+                full[level] = (sums[level] / total).tolist()
             for number in admitted:
                 first[number] = level
             unresolved -= admitted
-    return Scan(first, examples)
+    return Scan(first, full, examples)
 
 
 def _cheapest(expected: Tensor, missing: float, least: int, draws: int) -> tuple[int, int]:

@@ -23,11 +23,15 @@ from prunability.training import Result, State
 
 @dataclass(frozen=True)
 class Measured:
-    """What one function of measures gave: a value for each name, or why there is none."""
+    """What one function of measures gave: a value for each name, or why there is none.
+
+    Values estimated from random draws have a standard error, in the same unit.
+    """
 
     version: int
     values: dict[str, float]
     undefined: str | None = None
+    standard_errors: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ FAMILIES = {
     "norms": COLOURS[2],
     "flatness": COLOURS[5],
     "speed": COLOURS[3],
+    "bounds": COLOURS[4],
 }
 STYLE: Any = {
     "figure.dpi": 150,

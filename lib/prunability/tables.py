@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from prunability.measures import HEADLINE_MEASURE, all_measures
+from prunability.measures import HEADLINE_MEASURE, REGISTRY, all_measures
 from prunability.measures.pruning import name_of
 from prunability.pruning import SWEEP
 from prunability.statistics import granulated_tau, tau_estimate, tau_estimates
@@ -25,7 +25,12 @@ def runs_table(records: Sequence[Record]) -> pd.DataFrame:
         network = record.config.network.model_dump(exclude={"kind"})
         training = record.config.training.model_dump()
         result = record.result
-        values = {name: v for measured in record.measures.values() for name, v in measured.values.items()}
+        values = {
+            name: value
+            for function, measured in record.measures.items()
+            if function in REGISTRY and measured.version == REGISTRY[function].version
+            for name, value in measured.values.items()
+        }
         gap = None
         if result.test_loss is not None and result.train_loss is not None:
             gap = result.test_loss - result.train_loss

@@ -1,7 +1,7 @@
 """Training of one network: SGD with momentum to a target cross-entropy."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -12,12 +12,14 @@ from torch.nn import functional as F
 
 from prunability.config import RunConfig
 from prunability.data import Dataset
-from prunability.networks import NiN
+from prunability.networks import Network, make_network
 from prunability.seeding import generator, seed_for
 
 # Below this mean of an epoch's minibatch losses the whole training set is evaluated (in nats).
 CHECK_BELOW = 0.1
-EVALUATION_BATCH = 500
+# Pixels of the images evaluated together: on a CPU so few that their activations stay in its cache. With
+# gradients, which keep the activations, half of that.
+EVALUATION_PIXELS = {"cpu": 2**17, "cuda": 2**23}
 DTYPES = {"float32": torch.float32, "bfloat16": torch.float32, "float64": torch.float64}
 
 State = dict[str, Tensor]
@@ -43,11 +45,14 @@ class Result:
     curve: list[tuple[float | None, float | None]]
 
 
-def build(config: RunConfig, channels: int, classes: int) -> NiN:
-    """The untrained network of a run, on the CPU; its draws follow from the run's configuration alone."""
+def build(config: RunConfig, shape: Sequence[int], classes: int) -> Network:
+    """The untrained network of a run for images of ``shape`` [channels, H, W], on the CPU.
+
+    Its draws follow from the run's configuration alone.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_for(*config.seed_key("initialisation")))
-        network = NiN(config.network, channels, classes)
+        network = make_network(config.network, shape, classes)
     network.to(DTYPES[config.training.precision])
     return network.to(memory_format=torch.channels_last)
 
@@ -63,7 +68,7 @@ def train(config: RunConfig, data: Dataset) -> tuple[State, State, Result]:
     configuration's precision; every evaluation runs in float32, in float64 if that is the precision.
     """
     device = data.train_images.device
-    network = build(config, data.train_images.shape[1], data.classes).to(device)
+    network = build(config, data.train_images.shape[1:], data.classes).to(device)
     initial = _copy(network)
     rules = config.training
     optimiser = torch.optim.SGD(
@@ -102,7 +107,9 @@ def train(config: RunConfig, data: Dataset) -> tuple[State, State, Result]:
     return initial, _copy(network), result
 
 
-def _epoch(network: NiN, optimiser: torch.optim.Optimizer, config: RunConfig, data: Dataset, epoch: int) -> Tensor:
+def _epoch(
+    network: Network, optimiser: torch.optim.Optimizer, config: RunConfig, data: Dataset, epoch: int
+) -> Tensor:
     """One pass over the training set; returns the minibatch losses [steps] in float64."""
     images, labels, batch = data.train_images, data.train_labels, config.training.batch_size
     order = torch.randperm(len(labels), generator=generator(*config.seed_key("data order"), epoch))
@@ -122,18 +129,24 @@ def _epoch(network: NiN, optimiser: torch.optim.Optimizer, config: RunConfig, da
 
 
 @torch.no_grad()
-def logits(network: NiN, images: Tensor) -> Tensor:
+def logits(network: Network, images: Tensor) -> Tensor:
     """Logits [N, classes] in evaluation mode."""
     network.eval()
-    return torch.cat([network(part) for part in images.split(EVALUATION_BATCH)])
+    return torch.cat([network(part) for part in images.split(evaluation_batch(images))])
 
 
-def mean_loss(network: NiN, images: Tensor, labels: Tensor) -> float:
+def evaluation_batch(images: Tensor, *, gradients: bool = False) -> int:
+    """How many of images [N, channels, H, W] are best evaluated together."""
+    pixels = EVALUATION_PIXELS[images.device.type] // (2 if gradients else 1)
+    return max(1, pixels // (images.shape[-2] * images.shape[-1]))
+
+
+def mean_loss(network: Network, images: Tensor, labels: Tensor) -> float:
     """L(w): the mean cross-entropy in nats, in evaluation mode."""
     return F.cross_entropy(logits(network, images).double(), labels).item()
 
 
-def _evaluate(network: NiN, images: Tensor, labels: Tensor) -> tuple[float | None, float | None]:
+def _evaluate(network: Network, images: Tensor, labels: Tensor) -> tuple[float | None, float | None]:
     """Mean cross-entropy in nats and fraction of errors, both None where the loss is not finite."""
     outputs = logits(network, images).double()
     loss = F.cross_entropy(outputs, labels).item()
@@ -142,7 +155,7 @@ def _evaluate(network: NiN, images: Tensor, labels: Tensor) -> tuple[float | Non
     return loss, (outputs.argmax(1) != labels).double().mean().item()
 
 
-def _copy(network: NiN) -> State:
+def _copy(network: Network) -> State:
     return {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
 
 

@@ -1,8 +1,9 @@
 """All measures. A new one is a function in one of these modules (or in a new one, imported here)."""
 
-from prunability.measures import flatness, norms, output, pruning, speed
+from prunability.measures import bounds, curvature, flatness, norms, output, pruning, sharpness, spectra, speed
 from prunability.measures.base import (
     REGISTRY,
+    Estimated,
     Group,
     Measure,
     TrainedRun,
@@ -15,15 +16,20 @@ from prunability.measures.pruning import HEADLINE_MEASURE
 __all__ = [
     "HEADLINE_MEASURE",
     "REGISTRY",
+    "Estimated",
     "Group",
     "Measure",
     "TrainedRun",
     "UndefinedMeasureError",
     "all_measures",
+    "bounds",
+    "curvature",
     "flatness",
     "measure",
     "norms",
     "output",
     "pruning",
+    "sharpness",
+    "spectra",
     "speed",
 ]

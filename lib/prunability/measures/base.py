@@ -3,18 +3,20 @@
 Every measure is written so that it should *rise* with the test loss.
 """
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, wraps
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from prunability.config import RunConfig
 from prunability.data import Dataset
-from prunability.networks import NiN, folded
+from prunability.networks import Network, folded
 from prunability.pruning import SWEEP, Tolerance, prunability, prunable
-from prunability.scan import Variants
+from prunability.scan import Variants, Weights
 from prunability.training import Result, State, build, logits
 
 
@@ -24,12 +26,19 @@ class UndefinedMeasureError(Exception):
 
 @dataclass(frozen=True)
 class Measure:
-    """One column of the table of runs."""
+    """One column of the table of runs.
+
+    ``formula`` is what is computed, ``source`` where it comes from with its equation there, ``unit`` in what
+    ("1" for a pure number). A quantity that its source expects to *fall* with the test loss is ``negated``.
+    """
 
     name: str
     label: str
     family: str
     source: str
+    formula: str = ""
+    unit: str = "1"
+    negated: bool = False
 
 
 @dataclass
@@ -41,31 +50,42 @@ class TrainedRun:
     initial: State
     final: State
     result: Result
+    cache: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
-    def _network(self, state: State) -> NiN:
-        network = build(self.config, self.data.train_images.shape[1], self.data.classes)
+    def _network(self, state: State) -> Network:
+        network = build(self.config, self.data.train_images.shape[1:], self.data.classes)
         network.load_state_dict(state)
         return network.to(self.data.train_images.device).eval()
 
     @cached_property
-    def network(self) -> NiN:
+    def network(self) -> Network:
         """The trained network in evaluation mode."""
         return self._network(self.final)
 
     @cached_property
-    def folded(self) -> NiN:
-        """The trained network with BatchNorm folded into the convolutions before it."""
+    def folded(self) -> Network:
+        """The trained network with BatchNorm folded away."""
         return folded(self.network)
 
     @cached_property
-    def folded_initial(self) -> NiN:
-        """The network at initialisation, BatchNorm folded."""
+    def folded_initial(self) -> Network:
+        """The network at initialisation, BatchNorm folded away."""
         return folded(self._network(self.initial))
 
     @cached_property
+    def parameters(self) -> Weights:
+        """Every parameter of the folded network: weights, and the biases that BatchNorm became."""
+        return {name: tensor.detach() for name, tensor in self.folded.named_parameters()}
+
+    @cached_property
+    def initial_parameters(self) -> Weights:
+        """The same at initialisation."""
+        return {name: tensor.detach() for name, tensor in self.folded_initial.named_parameters()}
+
+    @cached_property
     def train_logits(self) -> Tensor:
-        """Logits [N, classes] on the training set."""
-        return logits(self.network, self.data.train_images)
+        """Logits [N, classes] on the training set, in float64."""
+        return logits(self.folded, self.data.train_images).double()
 
     @property
     def train_loss(self) -> float:
@@ -75,21 +95,38 @@ class TrainedRun:
 
     @cached_property
     def variants(self) -> Variants:
-        """Evaluates pruned copies of the network on the training set."""
-        return Variants(self.network, self.data.train_images, self.data.train_labels)
+        """Evaluates copies of the folded network with other weights on the training set."""
+        return Variants(self.folded, self.data.train_images, self.data.train_labels)
+
+    @cached_property
+    def weights(self) -> Weights:
+        """The prunable weights as trained, BatchNorm not folded: their magnitudes decide which go."""
+        return prunable(self.network)
 
     @cached_property
     def weight_count(self) -> int:
         """d, the number of prunable weights."""
-        return sum(weight.numel() for weight in prunable(self.network).values())
+        return sum(weight.numel() for weight in self.weights.values())
 
     @cached_property
     def magnitude_prunability(self) -> dict[Tolerance, float]:
         """Prunability with the magnitude pruner over the whole sweep of tolerances."""
-        return prunability(self.variants, self.train_loss, "magnitude", SWEEP)[0]
+        return prunability(self.variants, self.train_loss, "magnitude", SWEEP, ranked=self.weights)[0]
 
 
-Function = Callable[[TrainedRun], Mapping[str, float]]
+class Estimated(NamedTuple):
+    """A value that random draws estimate, with the standard error of that estimate, in the same unit."""
+
+    value: float
+    standard_error: float
+
+
+def standard_error(draws: Sequence[float]) -> float:
+    """Of the mean of independent draws: their standard deviation over the root of their number."""
+    return torch.tensor(draws, dtype=torch.float64).std().item() / math.sqrt(len(draws))
+
+
+Function = Callable[[TrainedRun], Mapping[str, float | Estimated]]
 
 
 @dataclass(frozen=True)
@@ -122,10 +159,21 @@ def all_measures() -> dict[str, Measure]:
     return {member.name: member for group in REGISTRY.values() for member in group.measures}
 
 
-@torch.no_grad()
-def weights_and_biases(network: nn.Module) -> dict[str, Tensor]:
-    """Trainable tensors of a folded network: weights, and the biases that BatchNorm became."""
-    scales = {f"{name}.weight" for name, module in network.named_modules() if isinstance(module, nn.BatchNorm2d)}
-    return {
-        name: tensor.detach() for name, tensor in network.named_parameters() if name not in scales
-    }  # fmt: skip
+Arguments = ParamSpec("Arguments")
+Answer = TypeVar("Answer")
+
+
+def shared(
+    function: Callable[Concatenate[TrainedRun, Arguments], Answer],
+) -> Callable[Concatenate[TrainedRun, Arguments], Answer]:
+    """Let a function of a run, which several measures need, be computed once for each run."""
+
+    @wraps(function)
+    def once(run: TrainedRun, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Answer:
+        key = (function.__module__, function.__qualname__, args, tuple(sorted(kwargs.items())))
+        if key not in run.cache:
+            run.cache[key] = function(run, *args, **kwargs)
+        answer: Answer = run.cache[key]
+        return answer
+
+    return once

@@ -1,72 +1,157 @@
-"""Flatness: how much Gaussian noise on the weights the training loss bears."""
+"""Flatness: how much Gaussian noise on the weights the training loss bears, and the PAC-Bayes bounds of it.
+
+σ is a standard deviation throughout. w are the weights and biases of the folded network, ω of them, w⁰
+those at initialisation; N is the number of training examples.
+"""
+
+import math
+from collections.abc import Callable
+from functools import partial
 
 import torch
+from torch import Tensor
 
-from prunability.measures.base import Measure, TrainedRun, UndefinedMeasureError, measure, weights_and_biases
+from prunability.measures.base import (
+    Estimated,
+    Measure,
+    TrainedRun,
+    UndefinedMeasureError,
+    measure,
+    shared,
+    standard_error,
+)
+from prunability.measures.output import JIANG
 from prunability.pruning import HEADLINE
-from prunability.scan import Variants, Weights, first_admissible
+from prunability.scan import Weights, first_admissible
 from prunability.seeding import generator
 
-# Standard deviations tried, from the largest down, ten a decade; the last interval is then halved.
+# Standard deviations tried, from the largest down, ten a decade.
 SIGMAS = [10 ** (1 - step / 10) for step in range(61)]
-HALVINGS = 4
 NOISE_DRAWS = 5
+# ε of the magnitude-aware bounds: keeps weights that are zero from counting without limit.
+MAGNITUDE_OFFSET = 1e-3
 
 
-def sigma(run: TrainedRun, magnitude_aware: bool) -> float:
+def noise(run: TrainedRun, draw: int, magnitude_aware: bool) -> Weights:
+    """Standard normal noise on each parameter, times its magnitude if ``magnitude_aware``; σ = 1."""
+    draws = generator(*run.config.seed_key("weight noise"), draw)
+    parts = {}
+    for name, tensor in run.parameters.items():
+        part = torch.randn(tensor.shape, generator=draws).to(tensor)
+        parts[name] = torch.empty_like(tensor).copy_(part * tensor.abs() if magnitude_aware else part)
+    return parts
+
+
+@shared
+def sigma(run: TrainedRun, magnitude_aware: bool) -> Estimated:
     """The largest standard deviation σ with E[L(w + σ·noise)] ≤ L(w) + ε, ε the headline tolerance.
 
-    Noise is standard normal on each weight and bias of the folded network, times |w| if
-    ``magnitude_aware``. The expectation is the mean over draws that are the same for every σ. σ is the
-    largest of a grid of ten values a decade, refined by halving the interval above it (to 1.5 %).
+    The expectation is the mean over draws that are the same for every σ. The largest σ of the grid that is
+    admissible is refined by interpolating the loss, linear in σ², to the next larger one. The standard
+    error is that of the mean loss at σ over the slope there.
 
     Raises:
         UndefinedMeasureError: every σ of the grid is within the tolerance, or none is.
     """
-    centre = weights_and_biases(run.folded)
-    noise = [_noise(run, centre, draw, magnitude_aware) for draw in range(NOISE_DRAWS)]
-    variants = Variants(run.folded, run.data.train_images, run.data.train_labels)
+    centre = run.parameters
+    drawn = [noise(run, draw, magnitude_aware) for draw in range(NOISE_DRAWS)]
 
-    def first(sigmas: list[float]) -> int | None:
-        levels = [
-            lambda sigma=sigma: [
-                {name: torch.add(centre[name], part, alpha=sigma) for name, part in draw.items()} for draw in noise
-            ]
-            for sigma in sigmas
-        ]
-        return first_admissible(variants, levels, [HEADLINE.limit(run.train_loss)]).first[0]
+    def moved(by: float) -> list[Weights]:
+        return [{name: torch.add(centre[name], part, alpha=by) for name, part in one.items()} for one in drawn]
 
-    level = first(SIGMAS)
+    levels = [partial(moved, by) for by in SIGMAS]
+
+    limit = HEADLINE.limit(run.train_loss)
+    scan = first_admissible(run.variants, levels, [limit])
+    level = scan.first[0]
     if not level:
         which = "none" if level is None else "even the largest"
         raise UndefinedMeasureError(
             f"of the standard deviations {SIGMAS[-1]:.0e} to {SIGMAS[0]:.0e}, {which} is within the tolerance"
         )
-    inside, outside = SIGMAS[level], SIGMAS[level - 1]
-    for _ in range(HALVINGS):
-        middle = (inside * outside) ** 0.5
-        inside, outside = (middle, outside) if first([middle]) == 0 else (inside, middle)
-    return inside
+    inside, outside = SIGMAS[level] ** 2, SIGMAS[level - 1] ** 2
+    below = torch.tensor(scan.losses[level], dtype=torch.float64)
+    above = run.variants.mean_losses(moved(SIGMAS[level - 1])).cpu()
+    if not bool(torch.isfinite(above).all()):
+        return Estimated(math.sqrt(inside), math.sqrt(inside) - math.sqrt(SIGMAS[level + 1]))
+    slope = float(above.mean() - below.mean()) / (outside - inside)
+    share = (limit - float(below.mean())) / (slope * (outside - inside))
+    found = math.sqrt(inside + share * (outside - inside))
+    spread = standard_error(torch.lerp(below, above, share).tolist())
+    return Estimated(found, spread / (slope * 2 * found))
 
 
-def _noise(run: TrainedRun, centre: Weights, draw: int, magnitude_aware: bool) -> Weights:
-    draws = generator(*run.config.seed_key("weight noise"), draw)
-    noise = {}
-    for name, tensor in centre.items():
-        part = torch.randn(tensor.shape, generator=draws).to(tensor)
-        noise[name] = torch.empty_like(tensor).copy_(part * tensor.abs() if magnitude_aware else part)
-    return noise
+def propagated(function: Callable[[float], float], at: Estimated) -> Estimated:
+    """A function of σ with the standard error that σ's gives it (half its change over σ's own ± interval)."""
+    relative = at.standard_error / at.value
+    change = function(at.value * math.exp(relative)) - function(at.value * math.exp(-relative))
+    return Estimated(function(at.value), abs(change) / 2)
 
 
-@measure(Measure("pacbayes_flatness", "PAC-Bayes 1/σ²", "flatness", "Jiang et al. 2020, eq. 53"))
-def pacbayes_flatness(run: TrainedRun) -> dict[str, float]:
-    """1/σ², the same noise on every weight."""
-    return {"pacbayes_flatness": sigma(run, magnitude_aware=False) ** -2}
+def vector(parameters: Weights) -> Tensor:
+    """All parameters in one float64 vector [ω]."""
+    return torch.cat([tensor.double().flatten() for tensor in parameters.values()])
 
 
 @measure(
-    Measure("pacbayes_magnitude_flatness", "PAC-Bayes 1/σ′² (magnitude)", "flatness", "Jiang et al. 2020, eq. 61")
-)
-def pacbayes_magnitude_flatness(run: TrainedRun) -> dict[str, float]:
-    """1/σ′², noise proportional to each weight's magnitude."""
-    return {"pacbayes_magnitude_flatness": sigma(run, magnitude_aware=True) ** -2}
+    Measure("pacbayes_flatness", "PAC-Bayes 1/σ²", "flatness", f"{JIANG}, eq. 53", "1/σ²"),
+    Measure(
+        "pacbayes_bound_from_init", "PAC-Bayes bound, from init", "flatness", f"{JIANG}, eq. 48",
+        "‖w − w⁰‖²/4σ² + ln(N/σ) + 10", "nats",
+    ),
+    Measure(
+        "pacbayes_bound_from_origin", "PAC-Bayes bound, from origin", "flatness", f"{JIANG}, eq. 49",
+        "‖w‖²/4σ² + ln(N/σ) + 10", "nats",
+    ),
+    version=2,
+)  # fmt: skip
+def pacbayes(run: TrainedRun) -> dict[str, Estimated]:
+    """1/σ² and the bounds' complexity terms, the same noise on every weight. Undefined where σ is."""
+    found, examples = sigma(run, magnitude_aware=False), len(run.data.train_labels)
+    here, start = vector(run.parameters), vector(run.initial_parameters)
+
+    def bound(distance: float) -> Callable[[float], float]:
+        return lambda s: distance / (4 * s**2) + math.log(examples / s) + 10
+
+    return {
+        "pacbayes_flatness": propagated(lambda s: s**-2, found),
+        "pacbayes_bound_from_init": propagated(bound((here - start).square().sum().item()), found),
+        "pacbayes_bound_from_origin": propagated(bound(here.square().sum().item()), found),
+    }
+
+
+@measure(
+    Measure(
+        "pacbayes_magnitude_flatness", "PAC-Bayes 1/σ′² (magnitude)", "flatness", f"{JIANG}, eq. 61", "1/σ′²"
+    ),
+    Measure(
+        "pacbayes_magnitude_bound_from_init", "PAC-Bayes bound (magnitude), from init", "flatness",
+        f"{JIANG}, eq. 56",
+        "¼Σ_j ln[(ε² + (σ′² + 1)‖w − w⁰‖²/ω) / (ε² + σ′²(w_j − w_j⁰)²)] + ln(N/σ′) + 10", "nats",
+    ),
+    Measure(
+        "pacbayes_magnitude_bound_from_origin", "PAC-Bayes bound (magnitude), from origin", "flatness",
+        f"{JIANG}, eq. 57",
+        "¼Σ_j ln[(ε² + (σ′² + 1)‖w‖²/ω) / (ε² + σ′²(w_j − w_j⁰)²)] + ln(N/σ′) + 10", "nats",
+    ),
+    version=2,
+)  # fmt: skip
+def pacbayes_magnitude(run: TrainedRun) -> dict[str, Estimated]:
+    """The same with noise proportional to each weight's magnitude, ε = 0.001. Undefined where σ′ is."""
+    found, examples = sigma(run, magnitude_aware=True), len(run.data.train_labels)
+    here, start = vector(run.parameters), vector(run.initial_parameters)
+    moves, offset = (here - start).square(), MAGNITUDE_OFFSET**2
+
+    def bound(reference: float) -> Callable[[float], float]:
+        def at(s: float) -> float:
+            top = offset + (s**2 + 1) * reference / len(here)
+            terms = math.log(top) - (offset + s**2 * moves).log()
+            return float(terms.sum()) / 4 + math.log(examples / s) + 10
+
+        return at
+
+    return {
+        "pacbayes_magnitude_flatness": propagated(lambda s: s**-2, found),
+        "pacbayes_magnitude_bound_from_init": propagated(bound(moves.sum().item()), found),
+        "pacbayes_magnitude_bound_from_origin": propagated(bound(here.square().sum().item()), found),
+    }

@@ -1,7 +1,16 @@
 """Prunability with its variants, and the counts of parameters."""
 
-from prunability.measures.base import Measure, TrainedRun, measure
-from prunability.pruning import HEADLINE, RANDOM_DRAWS, SWEEP, TOLERANCES, Pruner, Tolerance, prunability
+from prunability.measures.base import Estimated, Measure, TrainedRun, measure, shared, standard_error
+from prunability.pruning import (
+    HEADLINE,
+    RANDOM_DRAWS,
+    RESOLUTION,
+    SWEEP,
+    TOLERANCES,
+    Pruner,
+    Tolerance,
+    prunability,
+)
 from prunability.seeding import generator
 
 KUHN = "Kuhn et al. 2021 (in words)"
@@ -14,48 +23,77 @@ def name_of(pruner: Pruner, tolerance: Tolerance) -> str:
 
 def _members(pruner: Pruner, tolerances: tuple[Tolerance, ...]) -> list[Measure]:
     return [
-        Measure(name_of(pruner, tolerance), f"prunability, {pruner}, {tolerance.label}", "pruning", KUHN)
+        Measure(
+            name_of(pruner, tolerance), f"prunability, {pruner}, {tolerance.label}", "pruning", KUHN,
+            f"min α: L(φ(w, α)) ≤ {tolerance.formula}", "fraction",
+        )
         for tolerance in tolerances
-    ]
+    ]  # fmt: skip
 
 
 HEADLINE_MEASURE = name_of("magnitude", HEADLINE)
 
 
-@measure(*_members("magnitude", SWEEP))
+@measure(*_members("magnitude", SWEEP), version=2)
 def prunability_magnitude(run: TrainedRun) -> dict[str, float]:
     """Smallest fraction of weights, largest magnitudes first, that keeps the loss within t(L)."""
     return {name_of("magnitude", tolerance): value for tolerance, value in run.magnitude_prunability.items()}
 
 
-@measure(*_members("random", TOLERANCES))
-def prunability_random(run: TrainedRun) -> dict[str, float]:
-    """The same for weights kept in a uniform random order; the loss is the mean over five orders."""
+@shared
+def random_prunability(run: TrainedRun) -> dict[Tolerance, Estimated]:
+    """Prunability with weights kept in a uniform random order; the loss is the mean over five orders.
+
+    The standard error is that of the mean loss at the answer over the slope from there to the next larger
+    fraction whose loss is known. Losses fall ever more slowly there, so this overstates rather than
+    understates it; it is 0 where the whole network is the answer.
+    """
     draws = [generator(*run.config.seed_key("random pruning"), draw) for draw in range(RANDOM_DRAWS)]
-    found, _ = prunability(run.variants, run.train_loss, "random", TOLERANCES, draws)
-    return {name_of("random", tolerance): value for tolerance, value in found.items()}
+    found, scan = prunability(run.variants, run.train_loss, "random", TOLERANCES, draws, ranked=run.weights)
+    known = {(level + 1) / RESOLUTION: losses for level, losses in scan.losses.items()}
+    mean = {fraction: sum(losses) / len(losses) for fraction, losses in known.items()} | {1.0: run.train_loss}
+    answers = {}
+    for tolerance, fraction in found.items():
+        above = [other for other in mean if other > fraction and mean[other] < mean[fraction]]
+        error = 0.0
+        if fraction < 1:
+            # Without a larger fraction of lower loss the answer is as uncertain as the grid is long.
+            slope = (mean[fraction] - mean[min(above)]) / (min(above) - fraction) if above else 0.0
+            spread = standard_error(known[fraction])
+            error = min(spread / slope, 1 - fraction) if slope else 1 - fraction
+        answers[tolerance] = Estimated(fraction, error)
+    return answers
 
 
-@measure(*_members("layerwise", TOLERANCES))
+@measure(*_members("random", TOLERANCES), version=2)
+def prunability_random(run: TrainedRun) -> dict[str, Estimated]:
+    """The same for weights kept in a uniform random order."""
+    return {name_of("random", tolerance): value for tolerance, value in random_prunability(run).items()}
+
+
+@measure(*_members("layerwise", TOLERANCES), version=2)
 def prunability_layerwise(run: TrainedRun) -> dict[str, float]:
     """The same for the largest magnitudes within each tensor, one fraction for all tensors."""
-    found, _ = prunability(run.variants, run.train_loss, "layerwise", TOLERANCES)
+    found, _ = prunability(run.variants, run.train_loss, "layerwise", TOLERANCES, ranked=run.weights)
     return {name_of("layerwise", tolerance): value for tolerance, value in found.items()}
 
 
-@measure(Measure("kept_parameter_count", "kept parameters", "pruning", "this project, for claim C2"))
+@measure(
+    Measure("kept_parameter_count", "kept parameters", "pruning", "this project, for claim C2", "α·d", "count"),
+    version=2,
+)
 def kept_parameter_count(run: TrainedRun) -> dict[str, float]:
     """Prunability × d: the number of weights left, the existing kind of pruning-based measure."""
     return {"kept_parameter_count": run.magnitude_prunability[HEADLINE] * run.weight_count}
 
 
-@measure(Measure("prunable_weight_count", "prunable weights", "size", "this project"))
+@measure(Measure("prunable_weight_count", "prunable weights", "size", "this project", "d", "count"))
 def prunable_weight_count(run: TrainedRun) -> dict[str, float]:
     """d: every convolution and linear weight."""
     return {"prunable_weight_count": float(run.weight_count)}
 
 
-@measure(Measure("parameter_count", "parameters", "size", "Jiang et al. 2020, eq. 20"))
+@measure(Measure("parameter_count", "parameters", "size", "Jiang et al. 2020, eq. 20", "ω", "count"))
 def parameter_count(run: TrainedRun) -> dict[str, float]:
     """Trainable parameters: weights, biases and BatchNorm's scales and shifts."""
     return {"parameter_count": float(sum(tensor.numel() for tensor in run.network.parameters()))}

@@ -1,0 +1,117 @@
+"""The Hessian of the training loss L in the weights and biases of the folded network: top and trace."""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.func import functional_call
+from torch.nn import functional as F
+
+from prunability.measures.base import Estimated, Measure, TrainedRun, UndefinedMeasureError, measure
+from prunability.scan import Weights
+from prunability.seeding import generator
+from prunability.training import evaluation_batch
+
+# Lanczos stops once the residual is this share of the eigenvalue, whose own error is the residual's square
+# over the gap to the next eigenvalue.
+RESIDUAL = 0.05
+MOST_STEPS = 100
+PROBES = 2
+# Examples whose gradients are summed before they are squared, and the fewest such groups.
+GROUP = 50
+LEAST_GROUPS = 20
+
+
+def differentiable(parameters: Weights) -> Weights:
+    """Copies that gradients are taken in."""
+    return {name: tensor.clone().requires_grad_() for name, tensor in parameters.items()}
+
+
+def hessian_vector(run: TrainedRun, parameters: Weights, vector: Tensor) -> Tensor:
+    """H·v, float64 [ω], by differentiating the gradient (Pearlmutter 1994)."""
+    images, labels = run.data.train_images, run.data.train_labels
+    pieces = vector.split([tensor.numel() for tensor in parameters.values()])
+    shaped = [piece.view(t.shape).to(t) for piece, t in zip(pieces, parameters.values(), strict=True)]
+    total = torch.zeros_like(vector)
+    batch = evaluation_batch(images, gradients=True)
+    for some, their in zip(images.split(batch), labels.split(batch), strict=True):
+        loss = F.cross_entropy(functional_call(run.folded, parameters, (some,)), their, reduction="sum")
+        gradients = torch.autograd.grad(loss, list(parameters.values()), create_graph=True)
+        products = torch.autograd.grad(gradients, list(parameters.values()), shaped)
+        total += torch.cat([product.double().flatten() for product in products])
+    return total / len(labels)
+
+
+@measure(
+    Measure("hessian_trace", "Hessian trace", "flatness", "Hutchinson 1990; Yao et al. 2020", "tr ∇²L(w)", "nats")
+)
+def hessian_trace(run: TrainedRun) -> dict[str, Estimated]:
+    """The trace, with the standard error over random probes. Defined on every network.
+
+    The logits z are piecewise linear in every single weight and bias, so the trace is that of the
+    Gauss-Newton matrix, the mean over examples of tr(JᵀAJ) with J = ∂z/∂w and A = diag(p) − ppᵀ. Since
+    A = BBᵀ with B = diag(√p) − p√pᵀ, it is E‖JᵀBε‖² for random signs ε. Signs of different examples are
+    independent, so gradients are summed over a group of examples before they are squared: with groups of
+    50 one probe is as exact as N/50 probes of the whole training set. The noise is in products of two
+    examples of a group; the least sure examples, whose gradients are largest, go to different groups.
+    """
+    parameters, images = differentiable(run.parameters), run.data.train_images
+    shape = (PROBES, len(images), run.data.classes)
+    signs = torch.randint(2, shape, generator=generator(*run.config.seed_key("trace probes"))) * 2 - 1
+    signs = signs.to(run.train_logits)
+    sureness = run.train_logits.softmax(1).gather(1, run.data.train_labels[:, None])[:, 0]
+    order, count = sureness.argsort(stable=True), min(len(images), max(LEAST_GROUPS, len(images) // GROUP))
+    groups = []
+    for members in (order[start::count] for start in range(count)):
+        outputs = functional_call(run.folded, parameters, (images[members],))
+        p = outputs.detach().double().softmax(1)
+        squares = []
+        for probe in range(PROBES):
+            scaled = p.sqrt() * signs[probe, members]
+            cotangent = (scaled - p * scaled.sum(1, keepdim=True)).to(outputs)
+            found = torch.autograd.grad(
+                outputs, list(parameters.values()), cotangent, retain_graph=probe < PROBES - 1
+            )
+            squares.append(torch.stack([part.double().square().sum() for part in found]).sum())
+        groups.append(torch.stack(squares))
+    # Groups are independent: the variance of their sum is the sum of their variances over probes.
+    estimates = torch.stack(groups) / len(images)
+    variance = estimates.var(dim=1).sum().item() / PROBES
+    return {"hessian_trace": Estimated(estimates.mean(dim=1).sum().item(), math.sqrt(variance))}
+
+
+@measure(
+    Measure(
+        "hessian_top_eigenvalue", "Hessian top eigenvalue", "flatness", "Keskar et al. 2017; Yao et al. 2020",
+        "λ_max(∇²L(w))", "nats",
+    )
+)  # fmt: skip
+def hessian_top_eigenvalue(run: TrainedRun) -> dict[str, float]:
+    """The largest eigenvalue, by Lanczos with full reorthogonalisation, to within about half a percent.
+
+    Undefined if 100 steps do not converge.
+    """
+    parameters = differentiable(run.parameters)
+    size = sum(tensor.numel() for tensor in parameters.values())
+    start = torch.randn(size, generator=generator(*run.config.seed_key("Lanczos start")), dtype=torch.float64)
+    start = start.to(run.train_logits.device)
+    basis: list[Tensor] = [start / start.norm()]
+    diagonal: list[float] = []
+    beside: list[float] = []
+    for _ in range(min(MOST_STEPS, size)):
+        product = hessian_vector(run, parameters, basis[-1])
+        diagonal.append(float(product @ basis[-1]))
+        for _ in range(2):  # once more, for what rounding leaves
+            for known in basis:
+                product -= (product @ known) * known
+        norm = float(product.norm())
+        tridiagonal = torch.diag(torch.tensor(diagonal, dtype=torch.float64))
+        if beside:
+            off = torch.diag(torch.tensor(beside, dtype=torch.float64), 1)
+            tridiagonal += off + off.T
+        values, vectors = torch.linalg.eigh(tridiagonal)
+        if norm * abs(float(vectors[-1, -1])) <= RESIDUAL * abs(float(values[-1])) or len(basis) == size:
+            return {"hessian_top_eigenvalue": float(values[-1])}
+        beside.append(norm)
+        basis.append(product / norm)
+    raise UndefinedMeasureError(f"Lanczos did not converge in {MOST_STEPS} steps")
