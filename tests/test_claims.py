@@ -11,6 +11,7 @@ from prunability.claims import (
     Rank,
     Verdict,
     combine,
+    judge,
     save,
     sentence,
     table_of,
@@ -70,6 +71,18 @@ def test_an_end_near_its_threshold_is_said() -> None:
     assert "Monte Carlo" in near.caution
     assert (far.words, far.caution) == ("0.50 [0.40, 0.60]", "")
     assert Rank("r", Estimate(0.25, 0.25, 0.5), "below", 0.25).caution == ""
+
+
+def test_many_conditions_are_counted_and_the_worst_told() -> None:
+    criteria = [
+        Criterion(f"share with {k}", Estimate(k / 10, k / 10 - 0.01, k / 10 + 0.01), "below", 0.25)
+        for k in range(1, 9)
+    ]
+    words = sentence(judge("C6", 40, criteria, enough=True, swept=0.25), "networks")
+    assert "of 8 conditions, 2 are supported, 6 are not supported; the 5 farthest from holding" in words
+    assert "share with 8 is 0.80" in words
+    assert "share with 3 is" not in words
+    assert words.index("share with 8") < words.index("share with 4")
 
 
 def test_combination() -> None:

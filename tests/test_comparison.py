@@ -49,10 +49,20 @@ def test_rows_are_the_statistics(table: pd.DataFrame) -> None:
     assert row["tau"] == pytest.approx(kendall_tau(pair[1], table["test_loss"]))
     assert row["information_low"] <= row["information"] * 1.5
     partial = comparison.partial_taus_table(table, RANKED, 0).query("target == 'test_loss'").set_index("given")
-    flat = table[["pacbayes_flatness", "pacbayes_magnitude_flatness"]].to_numpy().T
-    expected = partial_taus(table[HEADLINE_MEASURE], table["test_loss"], flat)[0]
-    assert partial.loc["flatness", "tau"] == pytest.approx(expected)
-    assert partial.loc["all families", "measures"] == partial["measures"].sum() / 2
+    families: dict[str, list[str]] = {}
+    for name in usable():
+        if not name.startswith("prunability_"):
+            families.setdefault(all_measures()[name].family, []).append(name)
+    best = {
+        family: max(names, key=lambda name: kendall_tau(table[name], table["test_loss"]))
+        for family, names in families.items()
+    }
+    for family, name in best.items():
+        expected = partial_taus(table[HEADLINE_MEASURE], table["test_loss"], table[name])[0]
+        assert partial.loc[family, "tau"] == pytest.approx(expected)
+        assert partial.loc[family, "label"] == all_measures()[name].label
+    expected = partial_taus(table[HEADLINE_MEASURE], table["test_loss"], table[list(best.values())].to_numpy().T)[0]
+    assert partial.loc[comparison.TOGETHER, "tau"] == pytest.approx(expected)
     least = comparison.least_information(table, RANKED, NAMES).set_index("measure")
     found = conditional_information(table["pacbayes_flatness"], table["test_loss"], table[NAMES], NAMES)
     assert least.loc["pacbayes_flatness", "least_information"] == pytest.approx(np.nanmin(found.values))

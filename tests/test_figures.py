@@ -39,7 +39,7 @@ def draw(table: pd.DataFrame, folder: Path) -> None:
         figures.scatter_by_hyperparameter(list(axes.flat), table, NAMES)
     style.save(figure, "by_hyperparameter", folder, table, PROVENANCE)
     with style.panels() as (figure, ax):
-        figures.tau_grid(ax, tables.granulated(table, ranked, NAMES))
+        figures.tau_grid(ax, tables.granulated(table, ranked, NAMES), HEADLINE_MEASURE)
     style.save(figure, "grid", folder, table, PROVENANCE)
     sizes = tables.size_sweep(table, 0)
     with style.panels(1, 2) as (figure, axes):

@@ -16,9 +16,9 @@ from prunability.config import DataConfig, MLPConfig, RunConfig, TrainingConfig
 from prunability.data import Dataset
 from prunability.measures import REGISTRY, Estimated, TrainedRun, UndefinedMeasureError
 from prunability.measures.bounds import dropout_bound
-from prunability.measures.curvature import hessian_trace
+from prunability.measures.curvature import RESIDUAL, hessian_trace, hessian_vector, top_eigenvalue
 from prunability.measures.flatness import NOISE_DRAWS, SIGMAS, noise, propagated, sigma
-from prunability.measures.sharpness import RADII, worst_case_sharpness
+from prunability.measures.sharpness import RADII, differentiable, worst_case_sharpness
 from prunability.pruning import HEADLINE
 from prunability.seeding import generator
 from prunability.training import train
@@ -124,13 +124,23 @@ def explicit_hessian(run: TrainedRun) -> Tensor:
     return found
 
 
+def test_lanczos_on_matrices_with_known_spectra() -> None:
+    draws = torch.Generator().manual_seed(0)
+    for size in (1, 2, 40):
+        vectors = torch.linalg.qr(torch.randn(size, size, dtype=torch.float64, generator=draws))[0]
+        values = torch.linspace(-5, 3, size, dtype=torch.float64)
+        matrix, start = vectors @ torch.diag(values) @ vectors.T, torch.ones(size, dtype=torch.float64)
+        assert top_eigenvalue(matrix.mv, start) == pytest.approx(values[-1].item(), rel=RESIDUAL)
+    assert top_eigenvalue(torch.zeros_like, torch.ones(5, dtype=torch.float64)) == 0
+
+
 @pytest.mark.parametrize("architecture", ["mlp", "tiny_nin"])
 def test_hessian(architecture: str, request: pytest.FixtureRequest) -> None:
     """Top eigenvalue and trace against the explicit matrix, and against curvlinops' operator."""
     run: TrainedRun = request.getfixturevalue(architecture)
     explicit = explicit_hessian(run)
     top, trace = torch.linalg.eigvalsh(explicit)[-1].item(), explicit.trace().item()
-    assert value(run, "hessian_top_eigenvalue") == pytest.approx(top, rel=5e-3)
+    assert value(run, "hessian_top_eigenvalue") == pytest.approx(top, rel=RESIDUAL)
     found = hessian_trace(run)["hessian_trace"]
     assert isinstance(found, Estimated)
     assert abs(found.value - trace) < 4 * found.standard_error
@@ -170,8 +180,6 @@ def test_trace_of_a_residual_network_is_unbiased(resnet: TrainedRun) -> None:
 
 def test_gradient_products_of_a_residual_network(resnet: TrainedRun) -> None:
     """H·v against central differences of the gradient."""
-    from prunability.measures.curvature import differentiable, hessian_vector
-
     parameters = {name: t.detach() for name, t in resnet.folded.named_parameters()}
     size = sum(t.numel() for t in parameters.values())
     v = torch.randn(size, dtype=torch.float64, generator=torch.Generator().manual_seed(0))

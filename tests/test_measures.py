@@ -17,6 +17,7 @@ from prunability.measures import REGISTRY, Estimated, TrainedRun, UndefinedMeasu
 from prunability.measures.base import Measure, measure
 from prunability.measures.pruning import HEADLINE_MEASURE, name_of
 from prunability.pruning import HEADLINE, RESOLUTION, TOLERANCES, Pruner, prunable
+from prunability.scan import Variants
 from prunability.seeding import generator
 from prunability.style import FAMILIES
 from test_pruning import slow_answer, slow_losses
@@ -46,6 +47,17 @@ def test_every_measure_has_a_value_or_says_why_not(architecture: str, request: p
         assert set(found) == {member.name for member in group.measures}
         for one in found.values():
             assert all(math.isfinite(part) for part in (one if isinstance(one, Estimated) else (one,))), name
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_batched_evaluation_is_the_same(architecture: str, request: pytest.FixtureRequest) -> None:
+    """All variants as one computation, as on a GPU, or one by one."""
+    run: TrainedRun = request.getfixturevalue(architecture)
+    moved = [{name: (1 + k / 10) * t for name, t in run.parameters.items()} for k in range(3)]
+    variants, index = Variants(run.folded, run.data.train_images, run.data.train_labels), torch.arange(7)
+    one_by_one = variants.losses(moved, index)
+    variants.batched = True
+    torch.testing.assert_close(variants.losses(moved, index), one_by_one)
 
 
 def test_there_are_many_measures_each_described() -> None:

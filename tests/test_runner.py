@@ -6,15 +6,18 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from prunability import measures as measures_module
 from prunability import runner, training
+from prunability.cli import app
 from prunability.config import Execution, PrunabilityError
 from prunability.measures import REGISTRY, Measure, TrainedRun, measure
-from prunability.runner import complete, make, survey
-from prunability.store import RunStore, checksum_of
+from prunability.runner import complete, lacking, make, survey
+from prunability.store import Measured, RunStore, checksum_of
 from prunability.studies import open_study
 from prunability.studies.base import Study
 from prunability.tables import left_out, runs_table
@@ -77,6 +80,35 @@ def test_a_new_measure_needs_no_training(
         REGISTRY.pop("largest_weight", None)
     old = {name: value for name, value in found[0].measures.items() if name != "largest_weight"}
     assert old == records[0].measures
+
+
+def test_what_is_no_longer_a_measure_goes_and_what_is_random_has_its_error(
+    study: Study, execution: Execution
+) -> None:
+    record = complete(study, execution)[0]
+    error = record.measures["prunability_random"].standard_errors
+    assert set(error) == set(record.measures["prunability_random"].values)
+    assert record.measures["hessian_trace"].standard_errors["hessian_trace"] > 0
+    assert record.measures["path_norm"].standard_errors == {}
+    store = RunStore(execution.runs)
+    old = {**record.measures, "gone": Measured(1, {"path_norm": -1.0})}
+    old["path_norm"] = replace(old["path_norm"], version=0)
+    store.save(replace(record, measures=old))
+    stale = survey(study, execution)
+    assert [lacking(found) for found in stale.unmeasured] == [["path_norm"]]
+    assert np.isnan(runs_table(stale.unmeasured)["path_norm"][0])
+    result = CliRunner().invoke(app, ["status", "correlation", "-P", "smoke", "--runs", str(execution.runs)])
+    assert "missing on 1 run: path_norm\n" in result.output
+    assert complete(study, execution)[0].measures == record.measures
+
+
+def test_what_is_not_finite_is_undefined(
+    study: Study, execution: Execution, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = replace(REGISTRY["path_norm"], function=lambda _: {"path_norm": float("nan")})
+    monkeypatch.setitem(REGISTRY, "path_norm", broken)
+    measured = complete(replace(study, runs=study.runs[:1]), execution)[0].measures["path_norm"]
+    assert (measured.values, measured.undefined) == ({}, "path_norm: not a finite number")
 
 
 def test_one_failure_does_not_stop_the_others(

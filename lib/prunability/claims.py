@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,6 +23,8 @@ TOP_SHARE = 0.25
 LITTLE_INFORMATION = 0.25
 # About twice the Monte Carlo error of an interval's end with 1,000 resamples.
 MONTE_CARLO = 0.01
+# More conditions than this are counted, and the worst of them told.
+MOST_SPELT_OUT = 5
 # Thresholds that a verdict is also shown for.
 SWEEPS = {STRONG: (0.1, 0.2, 0.3, 0.4, 0.5), LITTLE_INFORMATION: (0.1, 0.2, 0.25, 0.3, 0.4)}
 
@@ -144,9 +147,20 @@ def sentence(claim: Claim, what: str) -> str:
         "inconclusive": f"an interval straddles its threshold: {claim.n} networks are too few to tell",
         "insufficient n": f"a verdict needs {LEAST_RUNS} converged runs of a profile that may claim one",
     }
-    parts = [f"the {c.statistic} is {c.words} (wanted: {c.wanted}; {c.verdict}{c.caution})" for c in claim.criteria]
+    shown = claim.criteria
+    counted = ""
+    if len(shown) > MOST_SPELT_OUT:
+        counts = Counter(c.verdict for c in shown)
+        counted = (
+            f"of {len(shown)} conditions, {', '.join(f'{n} are {verdict}' for verdict, n in counts.items())}; "
+        )
+        # The farthest from what is wanted.
+        far = sorted(shown, key=lambda c: c.estimate.value if c.side == "below" else -c.estimate.value)
+        shown = tuple(far[-MOST_SPELT_OUT:][::-1])
+        counted += f"the {len(shown)} farthest from holding: "
+    parts = [f"the {c.statistic} is {c.words} (wanted: {c.wanted}; {c.verdict}{c.caution})" for c in shown]
     return (
-        f"**{claim.id}: {claim.verdict}.** *{claim.claim}* On {claim.n} {what}, {'; '.join(parts)}. "
+        f"**{claim.id}: {claim.verdict}.** *{claim.claim}* On {claim.n} {what}, {counted}{'; '.join(parts)}. "
         f"The verdict is *{claim.verdict}* because {reasons[claim.verdict]}.{_moved(claim)}"
     )
 

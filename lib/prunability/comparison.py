@@ -21,7 +21,10 @@ from prunability.statistics import (
     taus,
 )
 from prunability.tables import TARGETS, usable
-from prunability.verdicts import TARGET
+from prunability.verdicts import TARGET, family_of, strongest
+
+# What all representatives of the families are called where they are held fixed at once.
+TOGETHER = "all of these"
 
 
 def _columns(table: pd.DataFrame, names: Sequence[str]) -> Array:
@@ -67,24 +70,25 @@ def shared_and_predictive(table: pd.DataFrame, measures: Sequence[str], seed: in
 
 
 def partial_taus_table(table: pd.DataFrame, measures: Sequence[str], seed: int) -> pd.DataFrame:
-    """Partial tau of prunability with each target given nothing, each family, and all families together.
+    """Partial tau of prunability with each target given nothing, one measure of each family, and all of those.
 
-    Variants of prunability are not held fixed: given them, nothing of it is left to test.
+    A family is represented by its measure with the highest tau with test loss: given dozens at once, little
+    would be left of so few runs. Variants of prunability are not held fixed, for nothing of it would be.
     """
     known = all_measures()
-    families: dict[str, list[str]] = {}
-    for name in usable(table, measures)[0]:
-        if not name.startswith("prunability_"):
-            families.setdefault(known[name].family, []).append(name)
-    together = [name for names in families.values() for name in names]
+    families = dict.fromkeys(known[name].family for name in measures)
+    chosen = {family: strongest(table, family_of(measures, family)) for family in families}
+    representatives = {family: name for family, name in chosen.items() if name is not None}
     own, rows = table[HEADLINE_MEASURE], []
     for target in TARGETS:
         plain = tau_estimates(own, table[target], seed)[0][0]
-        rows.append((target, "nothing", 0, plain.value, plain.low, plain.high))
-        for given, names in [*families.items(), ("all families", together)]:
-            e = partial_tau_estimate(own, table[target], _columns(table, names), seed)
-            rows.append((target, given, len(names), e.value, e.low, e.high))
-    return pd.DataFrame(rows, columns=["target", "given", "measures", "tau", "low", "high"])
+        rows.append((target, "nothing", "nothing", plain.value, plain.low, plain.high))
+        for given, name in representatives.items():
+            e = partial_tau_estimate(own, table[target], _columns(table, [name]), seed)
+            rows.append((target, given, known[name].label, e.value, e.low, e.high))
+        e = partial_tau_estimate(own, table[target], _columns(table, list(representatives.values())), seed)
+        rows.append((target, TOGETHER, TOGETHER, e.value, e.low, e.high))
+    return pd.DataFrame(rows, columns=["target", "given", "label", "tau", "low", "high"])
 
 
 def least_information(table: pd.DataFrame, measures: Sequence[str], hyperparameters: Sequence[str]) -> pd.DataFrame:

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from prunability.measures import HEADLINE_MEASURE
@@ -94,39 +93,65 @@ def pruning_curve(ax: Axes, curves: pd.DataFrame, loss: float, limit: float, ans
     )  # fmt: skip
 
 
-def ranking(axes: Sequence[Axes], table: pd.DataFrame, first: str) -> None:
-    """All measures ranked by tau with the first target, one panel a target; ``first`` is set in bold."""
-    order = list(table[table["target"] == next(iter(TARGETS))].sort_values("tau")["measure"])
-    for ax, (target, title) in zip(axes, TARGETS.items(), strict=True):
-        part = table[table["target"] == target].set_index("measure").loc[order]
-        places = np.arange(len(order))
-        colours = [FAMILIES.get(family, COLOURS[6]) for family in part["family"]]
-        ax.hlines(places, part["low"], part["high"], color=colours, lw=1.2)
-        ax.scatter(part["tau"], places, color=colours, s=14, zorder=3)
-        ax.axvline(0, color="#555555", lw=0.6)
-        ax.set(xlabel=f"Kendall τ with\n{title}", ylim=(-0.7, len(order) - 0.3), yticks=places)
+def by_family(table: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Rows grouped by family, lowest first: families by their best row, and rows within each, by ``column``."""
+    best = table.groupby("family")[column].transform("max")
+    return table.assign(best=best).sort_values(["best", "family", column]).drop(columns="best")
+
+
+def measure_rows(axes: Sequence[Axes], table: pd.DataFrame, first: str) -> None:
+    """Names of measures, a row each, ``first`` in bold, and lines and names of families between and beside them."""
+    for ax in axes:
+        ax.set(ylim=(-0.7, len(table) - 0.3), yticks=range(len(table)))
         ax.grid(axis="y", visible=False)
-    labels = axes[0].set_yticklabels([part.loc[name, "label"] for name in order])
-    for name, label in zip(order, labels, strict=True):
+        ax.tick_params(axis="y", length=0)
+    labels = axes[0].set_yticklabels(list(table["label"]))
+    for name, label in zip(table["measure"], labels, strict=True):
+        label.set_fontsize(6.5)
         label.set_fontweight("bold" if name == first else "normal")
-    families = dict.fromkeys(table["family"])
-    handles = [Line2D([], [], color=FAMILIES.get(f, COLOURS[6]), marker="o", label=f) for f in families]
-    axes[0].figure.legend(handles=handles, loc="outside upper center", ncols=len(families))
+    families = table["family"].to_numpy()
+    for start in (place for place in range(len(families)) if place == 0 or families[place] != families[place - 1]):
+        end = start + int((families == families[start]).sum())
+        for ax in axes:
+            if start:
+                ax.axhline(start - 0.5, color="#bbbbbb", lw=0.6)
+        axes[-1].text(
+            1.02, (start + end - 1) / 2, families[start], transform=axes[-1].get_yaxis_transform(), va="center",
+            fontsize=7, color=FAMILIES.get(str(families[start]), COLOURS[6]), fontweight="bold",
+        )  # fmt: skip
 
 
-def tau_grid(ax: Axes, table: pd.DataFrame) -> None:
-    """ψ of each measure (rows) within each hyperparameter (columns), Ψ in the last column."""
-    grid = table.pivot_table(index="label", columns="hyperparameter", values="psi", sort=False, dropna=False)
-    grid = grid.sort_values("mean", ascending=False)
-    ax.imshow(grid, cmap="PuOr_r", vmin=-1, vmax=1, aspect="auto")
+def ranking(axes: Sequence[Axes], table: pd.DataFrame, first: str) -> None:
+    """Measures by family and by tau with the first target, one panel a target; ``first`` is set in bold."""
+    rows = by_family(table[table["target"] == next(iter(TARGETS))], "tau")
+    for ax, (target, title) in zip(axes, TARGETS.items(), strict=True):
+        part = table[table["target"] == target].set_index("measure").loc[rows["measure"]]
+        places = np.arange(len(part))
+        colours = [FAMILIES.get(family, COLOURS[6]) for family in part["family"]]
+        ax.axvline(0, color="#555555", lw=0.6)
+        if first in part.index:
+            ax.axvline(float(part["tau"][first]), color=COLOURS[0], lw=0.6, ls=":")
+        ax.hlines(places, part["low"], part["high"], color=colours, lw=1.2)
+        ax.scatter(part["tau"], places, color=colours, s=10, zorder=3)
+        ax.set(xlabel=f"Kendall τ with\n{title}")
+    measure_rows(axes, rows, first)
+
+
+def tau_grid(ax: Axes, table: pd.DataFrame, first: str) -> None:
+    """ψ of each measure (rows, by family) within each hyperparameter (columns), Ψ in the last column."""
+    rows = by_family(table[table["hyperparameter"] == "mean"].fillna({"psi": -1.0}), "psi")
+    grid = table.pivot_table(index="measure", columns="hyperparameter", values="psi", sort=False, dropna=False)
+    grid = grid.loc[rows["measure"]]
+    ax.imshow(grid, cmap="PuOr_r", vmin=-1, vmax=1, aspect="auto", origin="lower")
     for row, column in np.ndindex(grid.shape):
         value = grid.to_numpy(float)[row, column]
         dark = np.isfinite(value) and abs(value) > 0.65
         text = f"{value:.2f}" if np.isfinite(value) else "–"
-        ax.text(column, row, text, ha="center", va="center", fontsize=6.5, color="white" if dark else "black")
+        ax.text(column, row, text, ha="center", va="center", fontsize=5.5, color="white" if dark else "black")
     names = ["Ψ (mean)" if name == "mean" else str(name).replace("_", "\n") for name in grid.columns]
     ax.set_xticks(range(len(names)), names)
-    ax.set_yticks(range(len(grid)), list(grid.index))
+    measure_rows([ax], rows, first)
+    ax.set_ylim(-0.5, len(grid) - 0.5)
     ax.tick_params(length=0)
     ax.grid(visible=False)
     ax.axvline(len(names) - 1.5, color="white", lw=2)

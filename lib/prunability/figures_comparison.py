@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 
 from prunability.claims import LITTLE_INFORMATION
 from prunability.environments import SignErrors
+from prunability.figures import by_family, measure_rows
 from prunability.measures import HEADLINE_MEASURE
 from prunability.style import COLOURS, FAMILIES
 from prunability.tables import TARGETS
@@ -16,10 +16,11 @@ from prunability.tables import TARGETS
 
 def matrix(ax: Axes, table: pd.DataFrame, headline: str, label: str, low: float = 0.0) -> None:
     """A square matrix named by its rows and columns, from ``low`` to 1; the headline measure in bold."""
-    image = ax.imshow(table, cmap="viridis" if low == 0 else "PuOr_r", vmin=low, vmax=1)
+    image = ax.imshow(table, cmap="viridis" if low == 0 else "PuOr_r", vmin=low, vmax=1, aspect="auto")
     names = list(table.index)
-    ax.set_xticks(range(len(names)), names, rotation=90)
-    ax.set_yticks(range(len(names)), names)
+    size = 6.5 if len(names) <= 24 else 5
+    ax.set_xticks(range(len(names)), names, rotation=90, fontsize=size)
+    ax.set_yticks(range(len(names)), names, fontsize=size)
     for text in (*ax.get_xticklabels(), *ax.get_yticklabels()):
         text.set_fontweight("bold" if text.get_text() == headline else "normal")
     ax.tick_params(length=0)
@@ -37,19 +38,44 @@ def matrix(ax: Axes, table: pd.DataFrame, headline: str, label: str, low: float 
 
 def shared_and_predictive(ax: Axes, table: pd.DataFrame) -> None:
     """Each measure's tau with test loss against its mutual information with prunability."""
-    for number, (_, row) in enumerate(table.sort_values("information").iterrows(), 1):
-        colour, x, y = FAMILIES.get(row["family"], COLOURS[6]), float(row["information"]), float(row["tau"])
-        ax.hlines(y, row["information_low"], row["information_high"], color=colour, lw=0.7, alpha=0.6)
-        ax.vlines(x, row["tau_low"], row["tau_high"], color=colour, lw=0.7, alpha=0.6)
-        ax.plot(x, y, "o", color=colour, label=f"{number}  {row['label']}", zorder=3)
+    rows = table.sort_values("information")
+    points = list(zip(rows["information"].astype(float), rows["tau"].astype(float), strict=True))
+    for number, ((_, row), (x, y), offset) in enumerate(
+        zip(rows.iterrows(), points, _offsets(points), strict=True), 1
+    ):
+        colour = FAMILIES.get(row["family"], COLOURS[6])
+        ax.hlines(y, row["information_low"], row["information_high"], color=colour, lw=0.6, alpha=0.35)
+        ax.vlines(x, row["tau_low"], row["tau_high"], color=colour, lw=0.6, alpha=0.35)
+        ax.plot(x, y, "o", ms=2.5, color=colour, label=f"{number}  {row['label']}", zorder=3)
         ax.annotate(
-            str(number), (x, y), xytext=(3, 3 if number % 2 else -9), textcoords="offset points", fontsize=6.5
+            str(number), (x, y), xytext=offset, textcoords="offset points", fontsize=5.5, ha="center", va="center"
         )
     ax.axvline(LITTLE_INFORMATION, color="#555555", lw=0.8, ls="--")
     ax.axhline(0, color="#555555", lw=0.6)
     ax.set(xlabel="mutual information with prunability (share of the smaller entropy)")
     ax.set_ylabel("Kendall τ with test loss")
-    ax.figure.legend(*ax.get_legend_handles_labels(), loc="outside right upper", handletextpad=0.3)
+    ax.figure.legend(
+        *ax.get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize=5.8, handletextpad=0.2,
+        labelspacing=0.25, columnspacing=1.5,
+    )  # fmt: skip
+
+
+def _offsets(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Where, in typographic points from its point, each number is least in the way of others and of points."""
+    size = np.array([440.0, 190.0])  # of the axes, about
+    spread = np.ptp(np.array(points), axis=0) * 1.3 + 1e-9
+    places = np.array(points) / spread * size
+    angles = np.arange(12) * np.pi / 6
+    around = np.concatenate([r * np.stack([np.cos(angles), np.sin(angles)], axis=1) for r in (6.0, 11.0)])
+    taken, offsets = [*places], []
+    for place in places:
+        # Numbers are wider than high; nearer places first among equals.
+        gaps = np.abs((place + around)[:, None] - np.array(taken)[None]) / np.array([7.0, 5.5])
+        clash = np.clip(1 - gaps.max(axis=2), 0, None).sum(axis=1)
+        best = around[int(clash.argmin())]
+        taken.append(place + best)
+        offsets.append((float(best[0]), float(best[1])))
+    return offsets
 
 
 def forest(axes: Sequence[Axes], table: pd.DataFrame) -> None:
@@ -61,8 +87,8 @@ def forest(axes: Sequence[Axes], table: pd.DataFrame) -> None:
         ax.hlines(places, part["low"], part["high"], color=colours, lw=1.6)
         ax.scatter(part["tau"], places, color=colours, s=18, zorder=3)
         names = [
-            str(given) + (f" ({count} measure{'s' * (count > 1)})" if count else "")
-            for given, count in zip(part["given"], part["measures"], strict=True)
+            label if given == label else f"{given}: {label}"
+            for given, label in zip(part["given"], part["label"], strict=True)
         ]
         ax.set_yticks(places, names)
         ax.axvline(0, color="#555555", lw=0.6)
@@ -72,20 +98,15 @@ def forest(axes: Sequence[Axes], table: pd.DataFrame) -> None:
 
 
 def paired_bars(axes: Sequence[Axes], table: pd.DataFrame, columns: Sequence[str], titles: Sequence[str]) -> None:
-    """One row a measure, one panel a column; the headline measure in bold."""
-    places = np.arange(len(table))
-    colours = [FAMILIES.get(str(family), COLOURS[6]) for family in table["family"]]
+    """A row a measure, by family, one panel a column; the headline measure in bold."""
+    rows = by_family(table, columns[0])
+    places = np.arange(len(rows))
+    colours = [FAMILIES.get(str(family), COLOURS[6]) for family in rows["family"]]
     for ax, column, title in zip(axes, columns, titles, strict=True):
-        ax.barh(places, table[column].fillna(0), color=colours, height=0.7)
+        ax.barh(places, rows[column].fillna(0), color=colours, height=0.7)
         ax.axvline(0, color="#555555", lw=0.6)
-        ax.set(xlabel=title, ylim=(-0.6, len(table) - 0.4))
-        ax.grid(axis="y", visible=False)
-    axes[0].set_yticks(places, list(table["label"]))
-    for text, name in zip(axes[0].get_yticklabels(), table["measure"], strict=True):
-        text.set_fontweight("bold" if name == HEADLINE_MEASURE else "normal")
-    families = dict.fromkeys(table["family"])
-    handles = [Line2D([], [], color=FAMILIES.get(f, COLOURS[6]), lw=4, label=f) for f in families]
-    axes[0].figure.legend(handles=handles, loc="outside upper center", ncols=len(families))
+        ax.set(xlabel=title)
+    measure_rows(axes, rows, HEADLINE_MEASURE)
 
 
 def sign_error_curves(ax: Axes, errors: SignErrors, summary: pd.DataFrame, title: str, most: int = 6) -> None:

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from prunability.training import evaluation_batch
 
 # A slice is as long as the losses of the level before say it must be, with this margin.
-MARGIN = 1.1
+MARGIN = 1.15
 SMALLEST_SLICE = 16
 LARGEST_SLICE = 500
 # What a forward pass costs however few its examples, in examples (measured on a CPU).

@@ -55,6 +55,11 @@ STYLE: Any = {
 }
 
 
+def height_of(rows: int, least: float = 1.6) -> float:
+    """Inches for a figure with a row a measure."""
+    return max(least, 0.9 + 0.155 * rows)
+
+
 @contextmanager
 def panels(
     rows: int = 1, columns: int = 1, width: float = COLUMN, height: float = 2.6, **options: Any
@@ -76,7 +81,11 @@ def save(
     folder.mkdir(parents=True, exist_ok=True)
     with plt.rc_context(STYLE):
         figure.supxlabel(_note(provenance, subject), fontsize=6, color="#333333")
-        figure.draw_without_rendering()  # the layout is found once and kept for all three files
+        # The layout is found once, at the resolution of the file, and kept for all three files.
+        shown = figure.dpi
+        figure.set_dpi(plt.rcParams["savefig.dpi"])
+        figure.draw_without_rendering()
+        figure.set_dpi(shown)
         figure.set_layout_engine("none")
         figure.savefig(folder / f"{name}.png", metadata={"Software": None})
         figure.savefig(folder / f"{name}.svg", metadata={"Date": None})

@@ -7,7 +7,7 @@ import pandas as pd
 
 from prunability.measures import HEADLINE_MEASURE, REGISTRY, all_measures
 from prunability.measures.pruning import name_of
-from prunability.pruning import SWEEP
+from prunability.pruning import HEADLINE, SWEEP, Pruner, Tolerance
 from prunability.statistics import granulated_tau, tau_estimate, tau_estimates
 from prunability.store import Record
 
@@ -16,6 +16,10 @@ TARGETS = {
     "loss_gap": "generalization gap in loss (nats)",
     "test_error": "test error (fraction)",
 }
+
+PRUNERS: tuple[Pruner, ...] = ("magnitude", "random", "layerwise")
+# The relative tolerance that stands beside the headline where only one can.
+RELATIVE = Tolerance("relative", 0.5)
 
 
 def runs_table(records: Sequence[Record]) -> pd.DataFrame:
@@ -117,20 +121,21 @@ def granulated(
     for name in usable(table, names)[0]:
         found = granulated_tau(table[name], table[target], table[list(hyperparameters)], hyperparameters)
         rows += [
-            (name, known[name].label, key, found.psi[key], found.used[key], found.left_out[key])
+            (name, known[name].label, known[name].family, key, found.psi[key], found.used[key], found.left_out[key])
             for key in hyperparameters
         ]
         rows.append(
             (
                 name,
                 known[name].label,
+                known[name].family,
                 "mean",
                 found.mean,
                 sum(found.used.values()),
                 sum(found.left_out.values()),
             )
         )
-    return pd.DataFrame(rows, columns=["measure", "label", "hyperparameter", "psi", "cells", "left_out"])
+    return pd.DataFrame(rows, columns=["measure", "label", "family", "hyperparameter", "psi", "cells", "left_out"])
 
 
 def drawn(table: pd.DataFrame, hyperparameters: Sequence[str]) -> pd.DataFrame:
@@ -139,10 +144,10 @@ def drawn(table: pd.DataFrame, hyperparameters: Sequence[str]) -> pd.DataFrame:
 
 
 def ranked_measures() -> list[str]:
-    """The measures of the main ranking: each kind once, prunability at its headline and its variants.
+    """The measures of the main ranking: each kind once, each pruner at one absolute and one relative tolerance.
 
     The sweep over tolerances has a figure of its own; the number of prunable weights is the size again.
     """
-    sweep = {name for name in all_measures() if name.startswith("prunability_magnitude")}
-    keep = {HEADLINE_MEASURE, "prunability_magnitude_relative_0.5"}
+    sweep = {name for name in all_measures() if name.startswith("prunability_")}
+    keep = {name_of(pruner, tolerance) for pruner in PRUNERS for tolerance in (HEADLINE, RELATIVE)}
     return [name for name in all_measures() if name not in sweep - keep and name != "prunable_weight_count"]

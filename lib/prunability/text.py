@@ -1,15 +1,18 @@
 """Sentences of the notebooks, in Markdown, every number computed from the tables."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
-from prunability.claims import LEAST_RUNS
+from prunability.claims import LEAST_RUNS, STRONG
+from prunability.comparison import TOGETHER
 from prunability.environments import SignErrors
-from prunability.measures import HEADLINE_MEASURE, all_measures
-from prunability.statistics import Estimate
+from prunability.measures import HEADLINE_MEASURE, REGISTRY, all_measures
+from prunability.statistics import Estimate, kendall_tau
 from prunability.studies import Study
 from prunability.tables import TARGETS, left_out, usable
+from prunability.verdicts import family_of
 
 
 def study(opened: Study) -> str:
@@ -51,6 +54,13 @@ def ranking(table: pd.DataFrame, runs_used: pd.DataFrame, measures: list[str]) -
             place
         ) else "prunability has no rank"  # fmt: skip
         lines.append(f"- {title}: {where}; highest is {best['label']} with τ = {_tau(best)}.")
+    wrong = list(table[(table["target"] == "test_loss") & (table["high"] < 0)]["measure"])
+    if wrong:
+        growing = sum(kendall_tau(runs_used[name], runs_used["parameter_count"]) > STRONG for name in wrong)
+        lines.append(
+            f"- {len(wrong)} measures order these networks the wrong way round by test loss (whole interval "
+            f"below 0). {growing} of them grow with the parameter count (τ above {STRONG:g})."
+        )
     return "\n".join([*lines, *_not_ranked(runs_used, measures)])
 
 
@@ -131,7 +141,7 @@ def comparison(
     ordered = shared.sort_values("information")
     closest, farthest = ordered.iloc[-1], ordered.iloc[0]
     rows = {str(row.given): row for row in partial[partial["target"] == "test_loss"].itertuples()}
-    plain, together = rows["nothing"], rows["all families"]
+    plain, together = rows["nothing"], rows[TOGETHER]
     places = least.sort_values("least_information", ascending=False)["measure"].tolist()
     place = places.index(HEADLINE_MEASURE) + 1 if HEADLINE_MEASURE in places else None
     others = gains[gains["measure"] != HEADLINE_MEASURE]
@@ -141,14 +151,54 @@ def comparison(
             f"- Of all measures, {closest['label']} shares most with prunability "
             f"({closest['information']:.2f} of the smaller entropy), {farthest['label']} least "
             f"({farthest['information']:.2f}).",
-            f"- τ of prunability with test loss is {_interval(plain)}; given every family at once it is "
-            f"{_interval(together)}.",
+            f"- τ of prunability with test loss is {_interval(plain)}; given the best measure of each family at "
+            f"once it is {_interval(together)}.",
             f"- By K(μ), the least conditional information, prunability is number {place} of {len(places)}.",
             f"- {most['label']} adds most to prunability in a linear regression of the test loss: adjusted R² "
             f"changes by {most['adds_to_prunability']:+.2f}.",
             *_not_ranked(runs_used, measures),
         ]
     )
+
+
+def measure_list(costs: Mapping[str, float]) -> str:
+    """All measures by family: what each is, where from, its unit, direction and cost, and how each function works.
+
+    ``costs`` maps functions to seconds over those of one forward pass over the training set.
+    """
+    parts = []
+    for family in dict.fromkeys(measure.family for measure in all_measures().values()):
+        lines = ["| measure | name | formula | unit | source | sign | passes |", "| --- " * 7 + "|"]
+        notes = []
+        for function, group in REGISTRY.items():
+            members = [measure for measure in group.measures if measure.family == family]
+            cost = f"{costs[function]:.1f}" if function in costs else "–"
+            lines += [
+                f"| {m.label} | `{m.name}` | {m.formula} | {m.unit} | {m.source} | "
+                f"{'negated' if m.negated else 'as it is'} | {cost} |"
+                for m in members
+            ]
+            if members:
+                notes.append(f"- `{function}`: {' '.join((group.function.__doc__ or '').split())}")
+        parts += [f"## {family.capitalize()}", "\n".join(lines), "\n".join(notes)]
+    return "\n\n".join(parts)
+
+
+def bounds(used: pd.DataFrame) -> str:
+    """What the generalization bounds come to, and how far they are from the error that they bound."""
+    lines = []
+    for name in family_of(list(all_measures()), "bounds"):
+        values = used[name].dropna()
+        if len(values):
+            vacuous = int((values >= 1).sum())
+            lines.append(
+                f"- The {all_measures()[name].label} says that the test error is at most {values.min():,.1f} to "
+                f"{values.max():,.1f}; {vacuous} of {len(values)} say nothing, for no error exceeds 1."
+            )
+    lines.append(
+        f"- The test errors themselves are {used['test_error'].min():.3f} to {used['test_error'].max():.3f}."
+    )
+    return "\n".join(lines)
 
 
 def environments(weighted: SignErrors, summary: pd.DataFrame, test_size: int) -> str:

@@ -29,8 +29,9 @@ from prunability.statistics import (
 from prunability.tables import usable
 
 TARGET = "test_loss"
-# What C4 weighs prunability against: families of measures, in the claim's words.
-EXPLANATIONS = {"margin": "output", "flatness": "flatness", "optimization speed": "speed"}
+# What C4 weighs prunability against, in the claim's words.
+EXPLANATIONS = ("margin", "flatness", "optimization speed")
+MARGINS = ("inverse_margin", "negative_mean_margin")
 
 
 def rivals(table: pd.DataFrame, measures: Sequence[str]) -> list[str]:
@@ -38,10 +39,14 @@ def rivals(table: pd.DataFrame, measures: Sequence[str]) -> list[str]:
     return usable(table, [name for name in measures if not name.startswith("prunability_")])[0]
 
 
-def strongest(table: pd.DataFrame, measures: Sequence[str], family: str) -> str | None:
-    """The usable measure of a family with the highest tau with test loss; None without any."""
-    known = all_measures()
-    names = [name for name in rivals(table, measures) if known[name].family == family]
+def family_of(measures: Sequence[str], family: str) -> list[str]:
+    """The measures of a family."""
+    return [name for name in measures if all_measures()[name].family == family]
+
+
+def strongest(table: pd.DataFrame, measures: Sequence[str]) -> str | None:
+    """The usable measure, no variant of prunability, with the highest tau with test loss; None without any."""
+    names = rivals(table, measures)
     if not names:
         return None
     values = taus(table[names].to_numpy().T, table[TARGET])[0, :, 0]
@@ -98,10 +103,12 @@ def size_free(table: pd.DataFrame, seed: int, may_claim: bool) -> Claim:
 def not_explained(table: pd.DataFrame, measures: Sequence[str], seed: int, may_claim: bool) -> Claim:
     """C4: partial tau of prunability with test loss given margin, flatness, speed, and all three, above 0.
 
-    Each is represented by the measure of its family that predicts the test loss best, which is the
-    hardest for prunability to add to.
+    Each is represented by the one of its measures that predicts the test loss best, which is the hardest
+    for prunability to add to.
     """
-    found = {words: strongest(table, measures, family) for words, family in EXPLANATIONS.items()}
+    margins = [name for name in measures if name in MARGINS]
+    members = (margins, family_of(measures, "flatness"), family_of(measures, "speed"))
+    found = {words: strongest(table, names) for words, names in zip(EXPLANATIONS, members, strict=True)}
     given = {words: name for words, name in found.items() if name is not None}
     known, criteria = all_measures(), []
     sets = {f"{words} ({known[name].label})": [name] for words, name in given.items()}
@@ -117,7 +124,7 @@ def not_explained(table: pd.DataFrame, measures: Sequence[str], seed: int, may_c
 
 def better_than_flatness(table: pd.DataFrame, measures: Sequence[str], seed: int, may_claim: bool) -> Claim:
     """C5: tau above that of the best flatness measure (paired), and a tau with that measure above 0.3."""
-    name = strongest(table, measures, "flatness")
+    name = strongest(table, family_of(measures, "flatness"))
     if name is None:
         return judge("C5", len(table), [], False)
     own, label = table[HEADLINE_MEASURE], all_measures()[name].label

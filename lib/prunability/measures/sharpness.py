@@ -1,37 +1,73 @@
 """Worst-case sharpness: how far the weights may move in the worst direction within the tolerance."""
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from prunability.measures.base import Measure, TrainedRun, UndefinedMeasureError, measure
-from prunability.measures.curvature import differentiable
+from prunability.measures.base import Measure, TrainedRun, UndefinedMeasureError, measure, shared
 from prunability.measures.output import JIANG
 from prunability.pruning import HEADLINE
 from prunability.scan import Weights
 from prunability.training import evaluation_batch
 
-# Half-widths of the box tried, from the smallest up, three a decade.
-RADII = [10 ** (step / 3 - 4.5) for step in range(18)]
+# Half-widths of the box tried, from the smallest up, two a decade.
+RADII = [10 ** (step / 2 - 4.5) for step in range(12)]
 # How exactly the last direction is followed to the tolerance, as a share of ε.
 PRECISION = 0.002
 
 
-def worst_direction(run: TrainedRun, moved: Weights) -> tuple[float, Weights]:
-    """The mean loss at moved weights, in nats, and the signs of its gradient there."""
+def differentiable(parameters: Weights) -> Weights:
+    """Copies that gradients are taken in."""
+    return {name: tensor.clone().requires_grad_() for name, tensor in parameters.items()}
+
+
+def gradient(run: TrainedRun, moved: Weights) -> tuple[float, Weights]:
+    """The mean loss at moved weights, in nats, and its gradient there."""
     parameters = differentiable(moved)
     images, labels = run.data.train_images, run.data.train_labels
-    total = 0.0
-    for part in torch.arange(len(labels), device=labels.device).split(evaluation_batch(images, gradients=True)):
-        loss = F.cross_entropy(
-            functional_call(run.folded, parameters, (images[part],)), labels[part], reduction="sum"
-        )
+    batch, total = evaluation_batch(images, gradients=True), 0.0
+    for some, their in zip(images.split(batch), labels.split(batch), strict=True):
+        loss = F.cross_entropy(functional_call(run.folded, parameters, (some,)), their, reduction="sum")
         loss.backward()
         total += loss.item()
-    signs = {name: torch.sign(tensor.grad) for name, tensor in parameters.items() if tensor.grad is not None}
-    return total / len(labels), signs
+    found = {name: tensor.grad / len(labels) for name, tensor in parameters.items() if tensor.grad is not None}
+    return total / len(labels), found
+
+
+@dataclass(frozen=True)
+class Ascent:
+    """The corner of a box, along ``signs`` at ``radius``, that ascent reached beyond the tolerance.
+
+    ``excess`` is its loss over the limit in nats, infinite if it is not finite; ``slope`` is the gradient
+    that pointed to it. ``radius`` is None where no box exceeded the tolerance.
+    """
+
+    radius: float | None
+    excess: float
+    signs: Weights
+    slope: Weights
+
+
+def corner(run: TrainedRun, signs: Weights, radius: float) -> Weights:
+    """W + radius · signs."""
+    return {name: torch.add(tensor, signs[name], alpha=radius) for name, tensor in run.parameters.items()}
+
+
+@shared
+def ascent(run: TrainedRun) -> Ascent:
+    """Corners of growing boxes, each where the gradient at the corner before points to, up to the tolerance."""
+    limit = HEADLINE.limit(run.train_loss)
+    _, slope = gradient(run, run.parameters)
+    for radius in RADII:
+        signs = {name: tensor.sign() for name, tensor in slope.items()}
+        loss, following = gradient(run, corner(run, signs, radius))
+        if not loss <= limit:
+            return Ascent(radius, loss - limit if math.isfinite(loss) else math.inf, signs, slope)
+        slope = following
+    return Ascent(None, 0.0, {}, slope)
 
 
 @measure(
@@ -48,26 +84,16 @@ def worst_case_sharpness(run: TrainedRun) -> dict[str, float]:
     where the loss is L(w) + ε, to 0.2 % of ε. Ascent finds a local maximum, so α is an upper bound of the
     exact one. Undefined if no box of the grid exceeds the tolerance.
     """
-    centre, limit = run.parameters, HEADLINE.limit(run.train_loss)
-
-    def corner(signs: Weights, radius: float) -> Weights:
-        return {name: torch.add(tensor, signs[name], alpha=radius) for name, tensor in centre.items()}
-
-    _, signs = worst_direction(run, centre)
-    for radius in RADII:
-        loss, following = worst_direction(run, corner(signs, radius))
-        if not loss <= limit:
-            break
-        signs = following
-    else:
+    found, limit = ascent(run), HEADLINE.limit(run.train_loss)
+    if found.radius is None:
         raise UndefinedMeasureError(f"no box of half-width up to {RADII[-1]:.0e} exceeds the tolerance")
     # L is close to quadratic in the radius: regula falsi on its square (Illinois).
-    low, high, below, above = 0.0, radius**2, run.train_loss - limit, loss - limit
+    low, high, below, above = 0.0, found.radius**2, run.train_loss - limit, found.excess
     excess, middle, side = above, high, 0
     while abs(excess) > PRECISION * HEADLINE.amount and high > low * (1 + PRECISION):
         share = below / (below - above) if math.isfinite(above) else 0.5
         middle = low + (high - low) * min(max(share, 0.01), 0.99)
-        excess = run.variants.mean_losses([corner(signs, middle**0.5)]).item() - limit
+        excess = run.variants.mean_losses([corner(run, found.signs, middle**0.5)]).item() - limit
         if excess <= 0:
             low, below = middle, excess
             above = above / 2 if side < 0 else above

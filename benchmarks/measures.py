@@ -1,0 +1,132 @@
+"""What each measure costs, in forward passes over the training set, beside its value.
+
+Trains a width-32, depth-2 network on 1,000 digits, or the width-64, depth-2 network of the profile
+``small`` on 2,000 images of another source, and measures it. Prints a table, adds it to
+``benchmarks/results/measures.json``, and with digits also writes ``MEASURES.md``.
+
+    python benchmarks/measures.py
+    python benchmarks/measures.py folder:/path/to/cifar10
+"""
+
+import json
+import platform
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from prunability import text
+from prunability.config import Execution, RunConfig, cores
+from prunability.data import load_images, prepare
+from prunability.measures import REGISTRY, Estimated, TrainedRun, UndefinedMeasureError
+from prunability.session import project_root
+from prunability.studies import open_study
+from prunability.training import DTYPES, logits, train
+
+HEAD = """# Measures
+
+Every measure in the records, by family, as `python benchmarks/measures.py` writes it from the code. Each is
+oriented to *rise* with the test loss; what its source expects to fall is negated. *Passes* is its time over
+that of one forward pass over the training set, for a network of width {width} and depth {depth} on
+{examples:,} digits on one core; measures of one function share its cost, and what several functions need is
+charged to the first. w are weights and biases with BatchNorm folded into them, W_i the i-th of D weight
+tensors, d the number of weights, ω of all parameters, γ the margin, N the number of training examples.
+"""
+
+
+def configuration(source: str) -> tuple[RunConfig, str]:
+    """The network that is measured, and the source of its images."""
+    study = open_study("correlation", "quick" if source == "digits" else "small", source, 0, data_folder())
+    settings = {"width": 32 if source == "digits" else 64, "depth": 2, "dropout": 0.0}
+    run = next(run for run in study.runs if run.setting("depth") == 2 and run.setting("dropout") == 0)
+    return run.model_copy(update={"network": run.network.model_copy(update=settings)}), study.source
+
+
+def data_folder() -> Path:
+    """Where downloaded images are kept."""
+    return Execution(runs=project_root() / "runs", data=project_root() / "data").data
+
+
+def measured(config: RunConfig, source: str, threads: int, trained: Any) -> tuple[float, pd.DataFrame]:
+    """Seconds of a forward pass, and a row for each measure; each function timed once, nothing shared before."""
+    torch.set_num_threads(threads)
+    data = prepare(
+        load_images(source, data_folder()), config.data, torch.device("cpu"), DTYPES[config.training.precision]
+    )
+    run = TrainedRun(config, data, *trained)
+    seconds = []
+    for _ in range(6):
+        start = time.perf_counter()
+        logits(run.folded, data.train_images)
+        seconds.append(time.perf_counter() - start)
+    one_pass, rows = float(np.median(seconds)), []
+    for function, group in REGISTRY.items():
+        start = time.perf_counter()
+        try:
+            values = dict(group.function(run))
+        except UndefinedMeasureError as error:
+            raise RuntimeError(f"{function}: {error}") from error
+        cost = time.perf_counter() - start
+        for name, found in values.items():
+            value, error_ = found if isinstance(found, Estimated) else (found, float("nan"))
+            rows.append((function, name, value, error_, cost, cost / one_pass))
+    heads = ["function", "measure", "value", "standard error", "seconds", "passes"]
+    return one_pass, pd.DataFrame(rows, columns=heads)
+
+
+def main() -> None:
+    """Measure, print, and write the results."""
+    source = sys.argv[1] if len(sys.argv) > 1 else "digits"
+    config, source = configuration(source)
+    torch.set_num_threads(1)
+    data = prepare(
+        load_images(source, data_folder()), config.data, torch.device("cpu"), DTYPES[config.training.precision]
+    )
+    trained = train(config, data)
+    if trained[2].status != "converged":
+        raise RuntimeError(f"the network did not converge: {trained[2].reason}")
+    results: dict[str, Any] = {}
+    for threads in sorted({1, cores()}):
+        one_pass, table = measured(config, source, threads, trained)
+        total = float(table.drop_duplicates("function")["seconds"].sum())
+        print(table.to_string(index=False, float_format=lambda value: f"{value:.4g}"))
+        print(
+            f"\n{threads} threads: {total:.1f} s in all, {total / one_pass:.0f} passes of {one_pass * 1e3:.1f} ms\n"
+        )
+        results[str(threads)] = {
+            "seconds": total,
+            "seconds of a pass": one_pass,
+            "passes": total / one_pass,
+            "measures": json.loads(table.to_json(orient="records")),
+        }
+    path = Path(__file__).parent / "results" / "measures.json"
+    known = json.loads(path.read_text()) if path.exists() else {}
+    known["digits" if source == "digits" else "32×32 images"] = {
+        "network": config.network.model_dump(),
+        "examples": config.data.n_train,
+        "threads": results,
+        "environment": {
+            "python": platform.python_version(), "torch": torch.__version__, "machine": platform.machine(),
+            "cores": cores(),
+        },
+    }  # fmt: skip
+    path.write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    if source == "digits":
+        (project_root() / "MEASURES.md").write_text(measures_page(known["digits"]), encoding="utf-8")
+
+
+def measures_page(result: dict[str, Any]) -> str:
+    """``MEASURES.md`` from the code and the costs measured on one core."""
+    costs = {row["function"]: row["passes"] for row in result["threads"]["1"]["measures"]}
+    head = HEAD.format(
+        width=result["network"]["width"], depth=result["network"]["depth"], examples=result["examples"]
+    )
+    return head + "\n" + text.measure_list(costs) + "\n"
+
+
+if __name__ == "__main__":
+    main()
