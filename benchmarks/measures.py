@@ -34,7 +34,9 @@ oriented to *rise* with the test loss; what its source expects to fall is negate
 that of one forward pass over the training set, for a network of width {width} and depth {depth} on
 {examples:,} digits on one core; measures of one function share its cost, and what several functions need is
 charged to the first. w are weights and biases with BatchNorm folded into them, W_i the i-th of D weight
-tensors, d the number of weights, ω of all parameters, γ the margin, N the number of training examples.
+tensors, d the number of weights, ω of all parameters, γ the margin, N the number of training examples, L the
+training loss, φ(w, α) the network with the fraction α of its weights, G the number of fractions tried, δ =
+0.05. Estimates from random draws have a standard error in the record.
 """
 
 

@@ -43,7 +43,7 @@ def draw(table: pd.DataFrame, folder: Path) -> None:
     style.save(figure, "grid", folder, table, PROVENANCE)
     sizes = tables.size_sweep(table, 0)
     with style.panels(1, 2) as (figure, axes):
-        figures.size_panels(axes, table, sizes)
+        figures.size_panels(axes, table, sizes, *NAMES[:2])
     style.save(figure, "size", folder, table, PROVENANCE)
     with style.panels(1, 2) as (figure, axes):
         figures.tolerance_sweep(axes, sizes, "measure")

@@ -17,7 +17,7 @@ from prunability.data import Dataset
 from prunability.measures import REGISTRY, Estimated, TrainedRun, UndefinedMeasureError
 from prunability.measures.bounds import dropout_bound
 from prunability.measures.curvature import RESIDUAL, hessian_trace, hessian_vector, top_eigenvalue
-from prunability.measures.flatness import NOISE_DRAWS, SIGMAS, noise, propagated, sigma
+from prunability.measures.flatness import PARTS, SIGMAS, VISITS, examples_of_draws, noise, propagated, sigma
 from prunability.measures.sharpness import RADII, differentiable, worst_case_sharpness
 from prunability.pruning import HEADLINE
 from prunability.seeding import generator
@@ -26,26 +26,33 @@ from test_measures import value
 
 
 def losses_under_noise(run: TrainedRun, magnitude_aware: bool) -> Callable[[float], list[float]]:
-    """For a standard deviation the loss of each draw, with plain forward passes."""
+    """For a standard deviation the losses of all pairs of a draw and an example, with plain forward passes."""
     state = {name: tensor.clone() for name, tensor in run.folded.state_dict().items()}
     drawn = []
-    for draw in range(NOISE_DRAWS):
+    for draw, part in enumerate(examples_of_draws(run)):
         draws, parts = generator(run.config.hash, "weight noise", draw), {}
         for name, tensor in run.folded.named_parameters():
             z = torch.randn(tensor.shape, generator=draws).double()
             parts[name] = z * tensor.detach().abs() if magnitude_aware else z
-        drawn.append(parts)
+        drawn.append((parts, part.tolist()))
 
     def losses(s: float) -> list[float]:
         found = []
-        for parts in drawn:
+        for parts, members in drawn:
             moved = {name: t + s * parts[name] if name in parts else t for name, t in state.items()}
             with torch.no_grad():
                 outputs = functional_call(run.folded, moved, (run.data.train_images,))
-            found.append(F.cross_entropy(outputs, run.data.train_labels).item())
+            every = F.cross_entropy(outputs, run.data.train_labels, reduction="none").tolist()
+            found += [every[member] for member in members]
         return found
 
     return losses
+
+
+def test_every_example_meets_the_noise_equally_often(trained: TrainedRun) -> None:
+    seen = torch.cat(examples_of_draws(trained))
+    assert seen.bincount().tolist() == [VISITS] * 120
+    assert len(examples_of_draws(trained)) == VISITS * PARTS
 
 
 @pytest.mark.parametrize("magnitude_aware", [False, True])
@@ -56,7 +63,8 @@ def test_sigma(architecture: str, magnitude_aware: bool, request: pytest.Fixture
     losses, limit = losses_under_noise(run, magnitude_aware), HEADLINE.limit(run.train_loss)
 
     def admissible(s: float) -> bool:
-        return math.fsum(losses(s)) / NOISE_DRAWS <= limit
+        found = losses(s)
+        return math.fsum(found) / len(found) <= limit
 
     coarse = next(k for k, s in enumerate(SIGMAS) if admissible(s))
     fine = SIGMAS[coarse - 1] * 0.995 ** np.arange(60)
@@ -70,11 +78,25 @@ def test_sigma(architecture: str, magnitude_aware: bool, request: pytest.Fixture
 def test_standard_error_of_sigma(trained: TrainedRun) -> None:
     """Against the spread of the draws' losses at σ over the slope there, by finite differences."""
     losses, found = losses_under_noise(trained, False), sigma(trained, magnitude_aware=False)
-    here = np.array(losses(found.value))
+    sizes = [len(part) for part in examples_of_draws(trained)]
+    here = [part.mean() for part in np.split(np.array(losses(found.value)), np.cumsum(sizes)[:-1])]
     step = 0.05 * found.value
     slope = (np.mean(losses(found.value + step)) - np.mean(losses(found.value - step))) / (2 * step)
-    expected = here.std(ddof=1) / math.sqrt(NOISE_DRAWS) / slope
+    expected = np.std(here, ddof=1) / math.sqrt(len(here)) / slope
     assert found.standard_error == pytest.approx(expected, rel=0.25)
+
+
+def test_standard_error_covers_other_draws(mlp: TrainedRun) -> None:
+    """Other seeds give other draws: their σ spread as the standard error says."""
+    values, errors = [], []
+    for seed in range(12):
+        run = replace(mlp, config=mlp.config.model_copy(update={"seed": seed}))
+        run.cache.clear()
+        found = sigma(run, magnitude_aware=False)
+        values.append(found.value)
+        errors.append(found.standard_error)
+    ratio = float(np.std(values, ddof=1)) / float(np.sqrt(np.mean(np.square(errors))))
+    assert 0.4 < ratio < 2
 
 
 def test_noise_is_a_standard_deviation(trained: TrainedRun) -> None:
@@ -262,7 +284,7 @@ def test_ascent_finds_nearly_the_worst_corner() -> None:
 
 def test_what_never_exceeds_the_tolerance_is_undefined(mlp: TrainedRun) -> None:
     patient = replace(mlp, result=replace(mlp.result, train_loss=1e9))
-    with pytest.raises(UndefinedMeasureError, match="even the largest"):
+    with pytest.raises(UndefinedMeasureError, match="is within the tolerance"):
         sigma(patient, magnitude_aware=False)
     with pytest.raises(UndefinedMeasureError, match="no box"):
         worst_case_sharpness(patient)
@@ -301,10 +323,10 @@ def test_dropout_bound_by_hand(trained: TrainedRun) -> None:
     for draw in range(5):
         draws, moved = generator(trained.config.hash, "dropout bound", draw), {}
         for name, tensor in trained.folded.named_parameters():
-            mean = tensor.detach().clone()
+            drawn = tensor.detach() + scale * torch.randn(tensor.shape, generator=draws)
             if name in weights:
-                mean[torch.rand(mean.shape, generator=draws) >= alpha] = 0
-            moved[name] = mean + scale * torch.randn(mean.shape, generator=draws)
+                drawn[torch.rand(tensor.shape, generator=draws) >= alpha] = 0
+            moved[name] = drawn
         errors.append(slow_error(trained, moved))
     divergence = math.fsum(
         (alpha if name in weights else 1) * x * x / (2 * scale * scale)

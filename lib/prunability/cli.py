@@ -117,6 +117,8 @@ def _report(study: Study, execution: Execution) -> None:
         f"{study.name}, {study.profile}, {study.images.title}: {len(records)} of {len(study.runs)} runs "
         f"trained, {len(found.unmeasured)} of them lack measures, {len(found.untrained)} missing"
     )
+    if not execution.runs.is_dir():
+        typer.echo(f"  there is no folder {execution.runs} yet")
     missing = Counter(name for record in found.unmeasured for name in lacking(record))
     for name, number in missing.items():
         members = ", ".join(member.name for member in REGISTRY[name].measures)
@@ -127,7 +129,8 @@ def _report(study: Study, execution: Execution) -> None:
     if found.seconds_left is None:
         typer.echo("  time left: not known before a first run is finished")
     elif found.seconds_left:
-        typer.echo(f"  time left: about {found.seconds_left / 60:.1f} min with {execution.processes} processes")
+        minutes = "under a minute" if found.seconds_left < 60 else f"about {found.seconds_left / 60:.0f} min"
+        typer.echo(f"  time left: {minutes} with {execution.processes} processes")
 
 
 @contextmanager

@@ -86,7 +86,7 @@ class RunConfig(_Frozen):
     data: DataConfig
     network: Annotated[NetworkConfig, Field(discriminator="kind")]
     training: TrainingConfig
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     version: Annotated[int, Field(ge=VERSION, le=VERSION)] = VERSION
 
     @model_validator(mode="after")

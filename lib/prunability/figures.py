@@ -176,12 +176,12 @@ def tolerance_sweep(axes: Sequence[Axes], table: pd.DataFrame, series: str) -> N
     axes[0].figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
 
 
-def size_panels(axes: Sequence[Axes], table: pd.DataFrame, sizes: pd.DataFrame, colour: str = "width") -> None:
+def size_panels(axes: Sequence[Axes], table: pd.DataFrame, sizes: pd.DataFrame, colour: str, marker: str) -> None:
     """Parameter count against prunability and against the kept parameters, tau with its interval in each."""
     names = {HEADLINE_MEASURE: "prunability", "kept_parameter_count": "kept parameters"}
     headline = sizes[(sizes["kind"] == HEADLINE.kind) & (sizes["amount"] == HEADLINE.amount)]
     for ax, (column, measure) in zip(axes, names.items(), strict=True):
-        scatter(ax, table, "parameter_count", column, colour, legend=ax is axes[1])
+        scatter(ax, table, "parameter_count", column, colour, marker, legend=ax is axes[1])
         row = headline[headline["measure"] == measure].iloc[0]
         unit = "kept fraction" if measure == "prunability" else "count"
         ax.set(xscale="log", xlabel="parameters (count)", ylabel=f"{measure} ({unit})")

@@ -48,7 +48,15 @@ def shared_and_predictive(ax: Axes, table: pd.DataFrame) -> None:
         ax.vlines(x, row["tau_low"], row["tau_high"], color=colour, lw=0.6, alpha=0.35)
         ax.plot(x, y, "o", ms=2.5, color=colour, label=f"{number}  {row['label']}", zorder=3)
         ax.annotate(
-            str(number), (x, y), xytext=offset, textcoords="offset points", fontsize=5.5, ha="center", va="center"
+            str(number),
+            (x, y),
+            xytext=offset,
+            textcoords="offset points",
+            fontsize=5.5,
+            ha="center",
+            va="center",
+            color=colour,
+            arrowprops={"arrowstyle": "-", "lw": 0.4, "color": colour, "shrinkA": 0, "shrinkB": 0},
         )
     ax.axvline(LITTLE_INFORMATION, color="#555555", lw=0.8, ls="--")
     ax.axhline(0, color="#555555", lw=0.6)
@@ -115,7 +123,9 @@ def sign_error_curves(ax: Axes, errors: SignErrors, summary: pd.DataFrame, title
     ax.set(
         xlabel="sign error of an environment", ylabel="share of environments", ylim=(0, 1.02), xlim=(-0.05, 1.05)
     )
-    ax.set_title(f"{title}\n{number} environments, effective sample size {errors.effective:.1f}")
+    ax.set_title(
+        f"{title}\n{number} environment{'s' * (number != 1)}, effective sample size {errors.effective:.1f}"
+    )
     if not number:
         ax.text(
             0.5, 0.5, "no environment's test errors differ\nby more than chance allows", ha="center", va="center"

@@ -227,7 +227,7 @@ def folded(network: AnyNetwork) -> AnyNetwork:
     """A copy in evaluation mode with the same outputs and no BatchNorm.
 
     Scale and shift of each BatchNorm, with its running statistics, go into weights and biases
-    (Dziugaite et al. 2020, their appendix C). Biases are then part of the network; weights keep their names.
+    (Dziugaite et al. 2020). Biases are then part of the network; weights keep their names.
     """
     copy = deepcopy(network).eval()
     copy.fold()

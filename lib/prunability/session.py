@@ -42,7 +42,7 @@ class Parameters(BaseModel):
 
     profile: str = "quick"
     data: str = ""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     device: str = "auto"
     figures: str = ""
     runs: str = ""

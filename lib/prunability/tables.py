@@ -13,7 +13,7 @@ from prunability.store import Record
 
 TARGETS = {
     "test_loss": "test loss (nats)",
-    "loss_gap": "generalization gap in loss (nats)",
+    "loss_gap": "generalization gap (nats)",
     "test_error": "test error (fraction)",
 }
 

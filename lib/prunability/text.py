@@ -8,7 +8,7 @@ import pandas as pd
 from prunability.claims import LEAST_RUNS, STRONG
 from prunability.comparison import TOGETHER
 from prunability.environments import SignErrors
-from prunability.measures import HEADLINE_MEASURE, REGISTRY, all_measures
+from prunability.measures import HEADLINE_MEASURE, REGISTRY, Measure, all_measures
 from prunability.statistics import Estimate, kendall_tau
 from prunability.studies import Study
 from prunability.tables import TARGETS, left_out, usable
@@ -174,14 +174,18 @@ def measure_list(costs: Mapping[str, float]) -> str:
             members = [measure for measure in group.measures if measure.family == family]
             cost = f"{costs[function]:.1f}" if function in costs else "–"
             lines += [
-                f"| {m.label} | `{m.name}` | {m.formula} | {m.unit} | {m.source} | "
-                f"{'negated' if m.negated else 'as it is'} | {cost} |"
+                " ".join(["|", " | ".join(part.replace("|", "\\|") for part in (*_described(m), cost)), "|"])
                 for m in members
             ]
             if members:
                 notes.append(f"- `{function}`: {' '.join((group.function.__doc__ or '').split())}")
         parts += [f"## {family.capitalize()}", "\n".join(lines), "\n".join(notes)]
     return "\n\n".join(parts)
+
+
+def _described(measure: Measure) -> tuple[str, ...]:
+    sign = "negated" if measure.negated else "as it is"
+    return measure.label, f"`{measure.name}`", measure.formula, measure.unit, measure.source, sign
 
 
 def bounds(used: pd.DataFrame) -> str:

@@ -85,7 +85,7 @@ def products_of_frobenius_norms(run: TrainedRun) -> dict[str, float]:
     ),
 )  # fmt: skip
 def products_of_frobenius_norms_over_margin(run: TrainedRun) -> dict[str, float]:
-    """The same with the product divided by γ². Undefined where γ ≤ 0 or a layer is all zero."""
+    """The product of Frobenius norms divided by γ². Undefined where γ ≤ 0 or a layer is all zero."""
     product = log_product(frobenius_norms(run)) - 2 * math.log(margin(run))
     return {
         "log_product_of_frobenius_norms_over_margin": product,
@@ -117,5 +117,5 @@ def path_norm(run: TrainedRun) -> dict[str, float]:
     Measure("path_norm_over_margin", "path norm / margin", "norms", f"{JIANG}, eq. 43", "Σ_k f_{w²}(1)_k / γ²"),
 )
 def path_norm_over_margin(run: TrainedRun) -> dict[str, float]:
-    """The same divided by γ². Undefined where γ ≤ 0."""
+    """The path norm divided by γ². Undefined where γ ≤ 0."""
     return {"path_norm_over_margin": sum_over_paths(run) * margin(run) ** -2}

@@ -54,12 +54,15 @@ def negative_mean_margin(run: TrainedRun) -> dict[str, float]:
     )
 )  # fmt: skip
 def negative_output_entropy(run: TrainedRun) -> dict[str, float]:
-    """Minus the mean entropy of the predicted distributions: confident outputs should generalize worse."""
+    """Minus the mean entropy of the predicted distributions: confident outputs should generalize worse.
+
+    Defined on every network.
+    """
     log_p = run.train_logits.log_softmax(1)
     return {"negative_output_entropy": (log_p.exp() * log_p).sum(1).mean().item()}
 
 
-@measure(Measure("training_loss", "training loss", "output", "cross-entropy, as trained", "L(w)", "nats"))
+@measure(Measure("training_loss", "training loss", "output", f"{JIANG}, cross-entropy", "L(w)", "nats"))
 def training_loss(run: TrainedRun) -> dict[str, float]:
-    """L(w), the mean cross-entropy on the training set; nearly equal where all train to one target."""
+    """L(w), the mean cross-entropy on the training set; nearly equal where all reach one target. Always defined."""
     return {"training_loss": run.train_loss}

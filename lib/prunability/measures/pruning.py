@@ -13,7 +13,11 @@ from prunability.pruning import (
 )
 from prunability.seeding import generator
 
-KUHN = "Kuhn et al. 2021 (in words)"
+SOURCES: dict[Pruner, str] = {
+    "magnitude": "Kuhn et al. 2021, abstract",
+    "random": "Kuhn et al. 2021, abstract; orders this project's",
+    "layerwise": "this project",
+}
 
 
 def name_of(pruner: Pruner, tolerance: Tolerance) -> str:
@@ -24,7 +28,7 @@ def name_of(pruner: Pruner, tolerance: Tolerance) -> str:
 def _members(pruner: Pruner, tolerances: tuple[Tolerance, ...]) -> list[Measure]:
     return [
         Measure(
-            name_of(pruner, tolerance), f"prunability, {pruner}, {tolerance.label}", "pruning", KUHN,
+            name_of(pruner, tolerance), f"prunability, {pruner}, {tolerance.label}", "pruning", SOURCES[pruner],
             f"min α: L(φ(w, α)) ≤ {tolerance.formula}", "fraction",
         )
         for tolerance in tolerances
@@ -36,7 +40,10 @@ HEADLINE_MEASURE = name_of("magnitude", HEADLINE)
 
 @measure(*_members("magnitude", SWEEP), version=2)
 def prunability_magnitude(run: TrainedRun) -> dict[str, float]:
-    """Smallest fraction of weights, largest magnitudes first, that keeps the loss within t(L)."""
+    """Smallest fraction of weights, largest magnitudes first, that keeps the loss within t(L).
+
+    It is 1 where no smaller fraction does: defined on every network.
+    """
     return {name_of("magnitude", tolerance): value for tolerance, value in run.magnitude_prunability.items()}
 
 
@@ -67,13 +74,19 @@ def random_prunability(run: TrainedRun) -> dict[Tolerance, Estimated]:
 
 @measure(*_members("random", TOLERANCES), version=2)
 def prunability_random(run: TrainedRun) -> dict[str, Estimated]:
-    """The same for weights kept in a uniform random order."""
+    """Smallest fraction of weights, in a uniform random order, that keeps the mean over five orders within t(L).
+
+    Defined on every network.
+    """
     return {name_of("random", tolerance): value for tolerance, value in random_prunability(run).items()}
 
 
 @measure(*_members("layerwise", TOLERANCES), version=2)
 def prunability_layerwise(run: TrainedRun) -> dict[str, float]:
-    """The same for the largest magnitudes within each tensor, one fraction for all tensors."""
+    """Smallest fraction of each tensor's weights, largest magnitudes first, that keeps the loss within t(L).
+
+    Defined on every network.
+    """
     found, _ = prunability(run.variants, run.train_loss, "layerwise", TOLERANCES, ranked=run.weights)
     return {name_of("layerwise", tolerance): value for tolerance, value in found.items()}
 
@@ -83,17 +96,17 @@ def prunability_layerwise(run: TrainedRun) -> dict[str, float]:
     version=2,
 )
 def kept_parameter_count(run: TrainedRun) -> dict[str, float]:
-    """Prunability × d: the number of weights left, the existing kind of pruning-based measure."""
+    """Prunability × d: the number of weights left, the existing kind of pruning-based measure. Always defined."""
     return {"kept_parameter_count": run.magnitude_prunability[HEADLINE] * run.weight_count}
 
 
 @measure(Measure("prunable_weight_count", "prunable weights", "size", "this project", "d", "count"))
 def prunable_weight_count(run: TrainedRun) -> dict[str, float]:
-    """d: every convolution and linear weight."""
+    """d: every convolution and linear weight. Defined on every network."""
     return {"prunable_weight_count": float(run.weight_count)}
 
 
 @measure(Measure("parameter_count", "parameters", "size", "Jiang et al. 2020, eq. 20", "ω", "count"))
 def parameter_count(run: TrainedRun) -> dict[str, float]:
-    """Trainable parameters: weights, biases and BatchNorm's scales and shifts."""
+    """Trainable parameters: weights, biases and BatchNorm's scales and shifts. Always defined."""
     return {"parameter_count": float(sum(tensor.numel() for tensor in run.network.parameters()))}

@@ -44,13 +44,25 @@ def sum_of_training_losses(run: TrainedRun) -> dict[str, float]:
     ),
 )  # fmt: skip
 def training_speed_estimates(run: TrainedRun) -> dict[str, float]:
-    """The last epoch's mean loss, and the sum over epochs with weights that fade into the past."""
+    """The last epoch's mean loss, and the sum over epochs with weights that fade into the past.
+
+    Undefined where a training loss was not finite.
+    """
     losses = epoch_losses(run)
     fading = sum(loss * DECAY ** (len(losses) - epoch) for epoch, loss in enumerate(losses, 1))
     return {"training_losses_of_last_epoch": losses[-1], "training_losses_moving_average": fading}
 
 
-@measure(Measure("steps_to_target", "steps to target loss", "speed", "Jiang et al. 2020, eq. 63", "steps", "steps"))
+@measure(
+    Measure(
+        "steps_to_target",
+        "steps to target loss",
+        "speed",
+        "Jiang et al. 2020, optimization-based measures",
+        "steps",
+        "steps",
+    )
+)
 def steps_to_target(run: TrainedRun) -> dict[str, float]:
     """Optimisation steps until the target loss was reached. Undefined where it was not."""
     if run.result.status != "converged":
