@@ -19,14 +19,13 @@ import torch
 from prunability.config import DataConfig, NiNConfig, RunConfig, TrainingConfig, cores
 from prunability.data import load_images, prepare
 from prunability.measures import TrainedRun
-from prunability.pruning import HEADLINE, RANDOM_DRAWS, RESOLUTION, Pruner, loss_curve, prunability
+from prunability.pruning import HEADLINE, PRUNERS, RANDOM_DRAWS, RESOLUTION, Pruner, loss_curve, prunability
 from prunability.scan import Variants
 from prunability.seeding import generator
 from prunability.session import project_root
 from prunability.training import one_thread, train
 
 NETWORKS = ((24, 1), (40, 2), (64, 2))
-PRUNERS: tuple[Pruner, ...] = ("magnitude", "layerwise", "random")
 
 
 def trained(width: int, depth: int, device: torch.device) -> TrainedRun:

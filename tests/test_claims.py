@@ -79,7 +79,7 @@ def test_many_conditions_are_counted_and_the_worst_told() -> None:
         for k in range(1, 9)
     ]
     words = sentence(judge("C6", 40, criteria, enough=True, swept=0.25), "networks")
-    assert "of 8 conditions, 2 are supported, 6 are not supported; the 5 farthest from holding" in words
+    assert "of 8 conditions, 2 supported, 6 not supported; the 5 farthest from holding" in words
     assert "share with 8 is 0.80" in words
     assert "share with 3 is" not in words
     assert words.index("share with 8") < words.index("share with 4")

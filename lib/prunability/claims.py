@@ -151,9 +151,7 @@ def sentence(claim: Claim, what: str) -> str:
     counted = ""
     if len(shown) > MOST_SPELT_OUT:
         counts = Counter(c.verdict for c in shown)
-        counted = (
-            f"of {len(shown)} conditions, {', '.join(f'{n} are {verdict}' for verdict, n in counts.items())}; "
-        )
+        counted = f"of {len(shown)} conditions, {', '.join(f'{n} {verdict}' for verdict, n in counts.items())}; "
         # The farthest from what is wanted.
         far = sorted(shown, key=lambda c: c.estimate.value if c.side == "below" else -c.estimate.value)
         shown = tuple(far[-MOST_SPELT_OUT:][::-1])

@@ -9,12 +9,11 @@ import torch
 
 from prunability.measures import TrainedRun
 from prunability.measures.pruning import name_of
-from prunability.pruning import HEADLINE, RANDOM_DRAWS, Pruner, loss_curve
+from prunability.pruning import HEADLINE, PRUNERS, RANDOM_DRAWS, loss_curve
 from prunability.seeding import generator
 
 # Points of a drawn curve; the answers marked on it come from the finer grid of the records.
 POINTS = 25
-PRUNERS: tuple[Pruner, ...] = ("magnitude", "layerwise", "random")
 
 
 @dataclass(frozen=True)

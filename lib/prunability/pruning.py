@@ -13,6 +13,7 @@ RESOLUTION = 200
 RANDOM_DRAWS = 5
 
 Pruner = Literal["magnitude", "random", "layerwise"]
+PRUNERS: tuple[Pruner, ...] = ("magnitude", "layerwise", "random")
 
 
 @dataclass(frozen=True)

@@ -56,15 +56,16 @@ class Variants:
         """How many levels are worth evaluating together; more than the first admissible are in vain."""
         return 16 if self.batched else 1
 
-    def losses(self, variants: Sequence[Weights], index: Tensor) -> Tensor:
-        """Cross-entropies in nats, float64 [variants, examples], of the examples at ``index``."""
-        outputs, labels = self.outputs(variants, index).double(), self.labels[index]
+    def losses(self, variants: Sequence[Weights], index: Tensor | None = None) -> Tensor:
+        """Cross-entropies in nats, float64 [variants, examples], at ``index``, of all examples by default."""
+        labels = self.labels if index is None else self.labels[index]
+        outputs = self.outputs(variants, index).double()
         flat = F.cross_entropy(outputs.flatten(0, 1), labels.repeat(len(variants)), reduction="none")
-        return torch.reshape(flat, (len(variants), len(index)))
+        return torch.reshape(flat, (len(variants), len(labels)))
 
     def mean_losses(self, variants: Sequence[Weights]) -> Tensor:
         """The mean cross-entropy of each variant over all examples in nats, float64 [variants]."""
-        return self.losses(variants, torch.arange(len(self.labels), device=self.labels.device)).mean(dim=1)
+        return self.losses(variants).mean(dim=1)
 
     def outputs(self, variants: Sequence[Weights], index: Tensor | None = None) -> Tensor:
         """Logits [variants, examples, classes] of the examples at ``index``, of all by default."""

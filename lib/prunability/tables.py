@@ -7,7 +7,7 @@ import pandas as pd
 
 from prunability.measures import HEADLINE_MEASURE, REGISTRY, all_measures
 from prunability.measures.pruning import name_of
-from prunability.pruning import HEADLINE, SWEEP, Pruner, Tolerance
+from prunability.pruning import HEADLINE, PRUNERS, SWEEP, Tolerance
 from prunability.statistics import granulated_tau, tau_estimate, tau_estimates
 from prunability.store import Record
 
@@ -17,7 +17,6 @@ TARGETS = {
     "test_error": "test error (fraction)",
 }
 
-PRUNERS: tuple[Pruner, ...] = ("magnitude", "random", "layerwise")
 # The relative tolerance that stands beside the headline where only one can.
 RELATIVE = Tolerance("relative", 0.5)
 

@@ -25,12 +25,12 @@ GROUP = 50
 LEAST_GROUPS = 20
 
 
-def hessian_vector(run: TrainedRun, parameters: Weights, vector: Tensor) -> Tensor:
+def hessian_vector(run: TrainedRun, parameters: Weights, direction: Tensor) -> Tensor:
     """H·v, float64 [ω], by differentiating the gradient (Pearlmutter 1994)."""
     images, labels = run.data.train_images, run.data.train_labels
-    pieces = vector.split([tensor.numel() for tensor in parameters.values()])
+    pieces = direction.split([tensor.numel() for tensor in parameters.values()])
     shaped = [piece.view(t.shape).to(t) for piece, t in zip(pieces, parameters.values(), strict=True)]
-    total = torch.zeros_like(vector)
+    total = torch.zeros_like(direction)
     batch = evaluation_batch(images, gradients=True)
     for some, their in zip(images.split(batch), labels.split(batch), strict=True):
         loss = F.cross_entropy(functional_call(run.folded, parameters, (some,)), their, reduction="sum")

@@ -94,7 +94,7 @@ def sigma(run: TrainedRun, magnitude_aware: bool) -> Estimated:
     low, high = SIGMAS[level] ** 2, SIGMAS[level - 1] ** 2
     below, above = sum(inside) / total, sum(outside) / total
     if not math.isfinite(above):
-        return Estimated(math.sqrt(low), math.sqrt(low) - SIGMAS[level + 1])
+        return Estimated(math.sqrt(low), math.sqrt(low) * (1 - SIGMAS[1] / SIGMAS[0]))
     share = (limit - below) / (above - below)
     found = math.sqrt(low + share * (high - low))
     means = [

@@ -52,7 +52,7 @@ class Ascent:
 
 
 def corner(run: TrainedRun, signs: Weights, radius: float) -> Weights:
-    """W + radius · signs."""
+    """The weights w + radius · signs."""
     return {name: torch.add(tensor, signs[name], alpha=radius) for name, tensor in run.parameters.items()}
 
 
@@ -93,7 +93,8 @@ def worst_case_sharpness(run: TrainedRun) -> dict[str, float]:
     while abs(excess) > PRECISION * HEADLINE.amount and high > low * (1 + PRECISION):
         share = below / (below - above) if math.isfinite(above) else 0.5
         middle = low + (high - low) * min(max(share, 0.01), 0.99)
-        excess = run.variants.mean_losses([corner(run, found.signs, middle**0.5)]).item() - limit
+        loss = run.variants.mean_losses([corner(run, found.signs, middle**0.5)]).item()
+        excess = loss - limit if math.isfinite(loss) else math.inf
         if excess <= 0:
             low, below = middle, excess
             above = above / 2 if side < 0 else above
