@@ -132,5 +132,5 @@ def test_sigma_where_nothing_is_admissible_or_all_is(mlp: TrainedRun, monkeypatc
     with pytest.raises(UndefinedMeasureError, match="not even"):
         sigma(impatient, magnitude_aware=False)
     # Beyond the largest admissible level the outputs overflow: nothing to interpolate to.
-    monkeypatch.setattr("prunability.measures.flatness.SIGMAS", [1e150, 1e-6])
+    monkeypatch.setattr("prunability.measures.flatness.SIGMAS", [1.2e154, 1e-6])
     assert sigma(replace(mlp), magnitude_aware=False).value == pytest.approx(1e-6)
