@@ -19,8 +19,16 @@ import torch
 from prunability.config import DataConfig, NiNConfig, RunConfig, TrainingConfig, cores
 from prunability.data import load_images, prepare
 from prunability.measures import TrainedRun
-from prunability.pruning import HEADLINE, PRUNERS, RANDOM_DRAWS, RESOLUTION, Pruner, loss_curve, prunability
-from prunability.scan import Variants
+from prunability.pruning import (
+    HEADLINE,
+    PRUNERS,
+    RANDOM_DRAWS,
+    RESOLUTION,
+    Pruner,
+    loss_curve,
+    prunability,
+    prunable,
+)
 from prunability.seeding import generator
 from prunability.session import project_root
 from prunability.training import one_thread, train
@@ -69,22 +77,26 @@ def compare(run: TrainedRun, pruner: Pruner) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def together(run: TrainedRun, count: int = 8, examples: int = 125) -> float:
-    """Seconds of ``count`` variants evaluated as one batched computation over those of one by one."""
-    variants = Variants(run.network, run.data.train_images, run.data.train_labels)
-    weights = [{name: p.detach() for name, p in run.network.named_parameters() if p.dim() == 4}] * count
-    index = torch.arange(examples, device=run.data.train_labels.device)
-    seconds = []
-    for batched in (True, False):
-        variants.batched = batched
-        variants.losses(weights, index)
-        start = time.perf_counter()
-        for _ in range(5):
+def together(run: TrainedRun, examples: int = 50) -> dict[str, Any]:
+    """Seconds of 2 and of 16 variants evaluated as one fleet, over those of one by one."""
+    row: dict[str, Any] = {"width": run.config.setting("width"), "depth": run.config.setting("depth")}
+    variants, index = run.variants, torch.arange(examples, device=run.data.train_labels.device)
+    row["rule"], chosen = "in fleets" if variants.batched else "one by one", variants.batched
+    for count in (2, 16):
+        weights = [prunable(run.folded)] * count
+        seconds = []
+        for batched in (True, False):
+            variants.batched = batched
             variants.losses(weights, index)
-        if index.is_cuda:
-            torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - start)
-    return seconds[0] / seconds[1]
+            start = time.perf_counter()
+            for _ in range(20):
+                variants.losses(weights, index)
+            if index.is_cuda:
+                torch.cuda.synchronize()
+            seconds.append(time.perf_counter() - start)
+        row[f"{count} in a fleet"] = seconds[0] / seconds[1]
+    variants.batched = chosen
+    return row
 
 
 def main() -> None:
@@ -93,10 +105,11 @@ def main() -> None:
     with one_thread():
         runs = [trained(width, depth, device) for width, depth in NETWORKS]
         rows = [compare(run, pruner) for run in runs for pruner in PRUNERS]
-        ratio = together(runs[-1])
+        ratios = [together(run) for run in runs]
     table = pd.DataFrame(rows)
     print(table.to_string(index=False, float_format=lambda value: f"{value:.3g}"))
-    print(f"batched evaluation takes {ratio:.2f} times the seconds of one by one on {device.type}")
+    print("\nseconds of a fleet over those of one by one")
+    print(pd.DataFrame(ratios).to_string(index=False, float_format=lambda value: f"{value:.2f}"))
     environment = {
         "torch": torch.__version__, "python": platform.python_version(), "machine": platform.machine(),
         "cores": cores(), "threads": 1,
@@ -104,7 +117,7 @@ def main() -> None:
     }  # fmt: skip
     target = Path(__file__).parent / "results" / "pruning.json"
     target.parent.mkdir(exist_ok=True)
-    content = {"environment": environment, "batched_over_single": ratio, "rows": rows}
+    content = {"environment": environment, "fleet over one by one": ratios, "rows": rows}
     target.write_text(json.dumps(content, indent=1) + "\n")
 
 

@@ -70,7 +70,7 @@ def quickly_trained(digits: ImageSet, network: NetworkConfig, n_train: int, **tr
 
 @pytest.fixture(scope="session")
 def mlp(digits: ImageSet) -> TrainedRun:
-    run = quickly_trained(digits, MLPConfig(width=4), 60, learning_rate=0.1, target_loss=0.2, max_epochs=200)
+    run = quickly_trained(digits, MLPConfig(width=8), 60, learning_rate=0.1, target_loss=0.2, max_epochs=200)
     assert run.result.status == "converged"
     return run
 

@@ -46,7 +46,7 @@ def test_dropout_bound_by_hand(trained: TrainedRun) -> None:
     weights = {name for name, t in trained.network.named_parameters() if t.ndim > 1}
     errors = []
     for draw in range(5):
-        draws, moved = generator(trained.config.hash, "dropout bound", draw), {}
+        draws, moved = generator(*trained.config.seed_key("dropout bound"), draw), {}
         for name, tensor in trained.folded.named_parameters():
             drawn = tensor.detach() + scale * torch.randn(tensor.shape, generator=draws)
             if name in weights:

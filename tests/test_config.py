@@ -4,7 +4,7 @@ import pytest
 import torch
 from pydantic import BaseModel, ValidationError
 
-from prunability.config import VERSION, Execution, PrunabilityError, RunConfig
+from prunability.config import ENDS, VERSION, Execution, PrunabilityError, RunConfig, TrainingConfig
 
 
 def leaves(model: BaseModel, prefix: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
@@ -18,7 +18,8 @@ def leaves(model: BaseModel, prefix: tuple[str, ...] = ()) -> list[tuple[str, ..
 def changed(content: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
     other = {
         "checksum": "0" * 64, "precision": "float32", "kind": "nin", "version": VERSION, "momentum": 0.5,
-        "dropout": 0.3, "label_noise": 0.2, "batch_size": 7,
+        "dropout": 0.3, "label_noise": 0.2, "batch_size": 7, "optimiser": "adam",
+        "augmentation": True, "stop_at_target": False,
     }  # fmt: skip
     part = content
     for name in path[:-1]:
@@ -34,6 +35,15 @@ def test_every_field_enters_the_hash(small_run: RunConfig) -> None:
     for path in paths:
         hashes.add(RunConfig.model_validate(changed(small_run.model_dump(), path)).hash)
     assert len(hashes) == len(paths) + 1
+
+
+def test_only_the_end_of_training_leaves_the_draws_alone(small_run: RunConfig) -> None:
+    for path in leaves(small_run):
+        if path[-1] not in ("kind", "version"):
+            other = RunConfig.model_validate(changed(small_run.model_dump(), path))
+            same = other.seed_key("dropout") == small_run.seed_key("dropout")
+            assert same == (path[-1] in ENDS), path
+    assert set(TrainingConfig.model_fields) > ENDS
 
 
 def test_version_and_kind_enter_the_hashed_content(small_run: RunConfig) -> None:

@@ -3,6 +3,7 @@
 import itertools
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -81,9 +82,16 @@ def test_trace_of_a_residual_network_is_unbiased(resnet: TrainedRun) -> None:
         )
         matrix = torch.cat([part.reshape(10, -1) for part in jacobian], dim=1)
         total += torch.trace((torch.diag(p) - torch.outer(p, p)) @ matrix @ matrix.T).item()
-    found = hessian_trace(resnet)["hessian_trace"]
-    assert isinstance(found, Estimated)
-    assert abs(found.value - total / len(resnet.data.train_labels)) < 4 * found.standard_error + 1e-12
+    # One image has most of the trace, so that a single estimate's own standard error says little here.
+    values = []
+    for seed in range(40):
+        other = replace(resnet, config=resnet.config.model_copy(update={"seed": seed}))
+        found = hessian_trace(other)["hessian_trace"]
+        assert isinstance(found, Estimated)
+        values.append(found.value)
+    error = float(np.std(values, ddof=1)) / len(values) ** 0.5
+    assert abs(np.mean(values) - total / len(resnet.data.train_labels)) < 4 * error
+    assert error < 0.2 * np.mean(values)
 
 
 def test_gradient_products_of_a_residual_network(resnet: TrainedRun) -> None:

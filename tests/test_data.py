@@ -203,11 +203,10 @@ def test_checksum_sees_order_and_labels(digits: ImageSet) -> None:
 
 @pytest.mark.skipif("PRUNABILITY_TEST_IMAGES" not in os.environ, reason="names no archive of real images")
 def test_real_images_from_archive_to_prunability(tmp_path: Path) -> None:
-    from prunability.config import NiNConfig, RunConfig, TrainingConfig
+    from prunability.config import Execution, NiNConfig, RunConfig, TrainingConfig
     from prunability.measures import HEADLINE_MEASURE
-    from prunability.runner import make
-    from prunability.store import RunStore
-    from prunability.training import one_thread
+    from prunability.runner import complete
+    from prunability.studies import Study
 
     source = f"folder:{os.environ['PRUNABILITY_TEST_IMAGES']}"
     images = load_images(source, tmp_path)
@@ -218,8 +217,8 @@ def test_real_images_from_archive_to_prunability(tmp_path: Path) -> None:
         network=NiNConfig(width=24, depth=2),
         training=TrainingConfig(learning_rate=0.05, batch_size=20, max_epochs=80, precision="bfloat16"),
     )
-    with one_thread():
-        record = make(config, source, CPU, RunStore(tmp_path / "runs"), tmp_path)
+    study = Study("one", "run", source, images, (), (config,), claims=False)
+    (record,) = complete(study, Execution(device="cpu", workers=1, runs=tmp_path / "runs", data=tmp_path))
     assert record.result.status == "converged"
     assert record.result.test_loss is not None
     assert record.result.test_loss > 1

@@ -22,7 +22,7 @@ def losses_under_noise(run: TrainedRun, magnitude_aware: bool) -> Callable[[floa
     state = {name: tensor.clone() for name, tensor in run.folded.state_dict().items()}
     drawn = []
     for draw, part in enumerate(examples_of_draws(run)):
-        draws, parts = generator(run.config.hash, "weight noise", draw), {}
+        draws, parts = generator(*run.config.seed_key("weight noise"), draw), {}
         for name, tensor in run.folded.named_parameters():
             z = torch.randn(tensor.shape, generator=draws).double()
             parts[name] = z * tensor.detach().abs() if magnitude_aware else z

@@ -122,7 +122,7 @@ def test_prunability(trained: TrainedRun, pruner: Pruner) -> None:
     if pruner == "random":
         d = sum(weight.numel() for weight in prunable(trained.network).values())
         orders = [
-            torch.randperm(d, generator=generator(trained.config.hash, "random pruning", k)).tolist()
+            torch.randperm(d, generator=generator(*trained.config.seed_key("random pruning"), k)).tolist()
             for k in range(5)
         ]
     found = REGISTRY[f"prunability_{pruner}"].function(trained)
@@ -214,7 +214,7 @@ def test_standard_error_of_random_prunability(trained: TrainedRun) -> None:
     d = sum(weight.numel() for weight in prunable(trained.network).values())
     data, per_draw = trained.data, []
     for k in range(5):
-        order = torch.randperm(d, generator=generator(trained.config.hash, "random pruning", k)).tolist()
+        order = torch.randperm(d, generator=generator(*trained.config.seed_key("random pruning"), k)).tolist()
         per_draw.append(
             slow_losses(trained.network, data.train_images, data.train_labels, "random", RESOLUTION, [order])
         )

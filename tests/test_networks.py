@@ -1,11 +1,13 @@
 import pytest
 import torch
 from torch import nn
+from torch.func import functional_call, stack_module_state
 from torch.nn import functional as F
 
 from prunability.config import MLPConfig, NetworkConfig, NiNConfig, ResNetConfig
+from prunability.layers import Convolution, Pointwise, SignShift, Windows
 from prunability.measures import TrainedRun
-from prunability.networks import Network, NiN, Pointwise, SignShift, folded, make_network
+from prunability.networks import Network, NiN, folded, largest_map, make_network
 from prunability.pruning import prunable
 from prunability.training import logits
 
@@ -39,14 +41,11 @@ def disturbed(config: NetworkConfig) -> Network:
 @pytest.mark.parametrize(("size", "depth"), [(8, 1), (8, 3), (9, 2), (32, 4)])
 def test_shapes(size: int, depth: int) -> None:
     network = NiN(NiNConfig(width=5, depth=depth, dropout=0.5), (3, size, size), 7)
-    x = torch.randn(2, 3, size, size)
-    masks = network.dropout_masks(x.shape, torch.Generator())
-    assert network(x, masks).shape == (2, 7)
-    hook_shapes = []
+    seen = []
     for block in network.blocks:
-        block.register_forward_hook(lambda *args: hook_shapes.append(args[2].shape))
-    network(x)
-    assert [mask.shape for mask in masks] == hook_shapes
+        block.register_forward_hook(lambda *args: seen.append(tuple(args[2].shape[1:])))
+    assert network(torch.randn(2, 3, size, size)).shape == (2, 7)
+    assert network.dropout_shapes((3, size, size)) == seen
 
 
 @pytest.mark.parametrize("kind", CONFIGS)
@@ -97,15 +96,64 @@ def test_folding_a_trained_network(trained: TrainedRun) -> None:
     )
 
 
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_a_fleet_is_its_networks_one_by_one(kind: str, training: bool) -> None:
+    """Outputs, gradients and BatchNorm's running statistics, with every network on its own images."""
+    networks = [disturbed(CONFIGS[kind]) for _ in range(3)]
+    for number, network in enumerate(networks):
+        network.train(training)
+        with torch.no_grad():
+            for parameter in network.parameters():
+                parameter.add_(0.1 * torch.randn_like(parameter) * number)
+    images = torch.randn(3, 6, *SHAPE, dtype=torch.float64)
+    parameters, buffers = stack_module_state([*networks])
+    parameters = {name: tensor.detach().requires_grad_() for name, tensor in parameters.items()}
+    together = functional_call(
+        networks[0].train(training), (parameters, buffers), (images.permute(0, 2, 3, 4, 1),)
+    ).mT
+    alone = torch.stack([network(x) for network, x in zip(networks, images, strict=True)])
+    torch.testing.assert_close(together, alone, atol=1e-12, rtol=1e-12)
+    weights = torch.randn_like(alone)
+    (together * weights).sum().backward()
+    (alone * weights).sum().backward()
+    for number, network in enumerate(networks):
+        for name, parameter in network.named_parameters():
+            gradient = parameters[name].grad
+            assert gradient is not None
+            torch.testing.assert_close(gradient[number], parameter.grad, atol=1e-11, rtol=1e-10)
+        for name, buffer in network.named_buffers():
+            torch.testing.assert_close(buffers[name][number], buffer, atol=1e-12, rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_a_folded_fleet_may_share_its_images(kind: str) -> None:
+    networks = [folded(disturbed(CONFIGS[kind])) for _ in range(2)]
+    with torch.no_grad():
+        for parameter in networks[1].parameters():
+            parameter.mul_(1.1)
+    images = torch.randn(6, *SHAPE, dtype=torch.float64)
+    state = stack_module_state([*networks])
+    together = functional_call(networks[0], state, (images.permute(1, 2, 3, 0)[None],)).mT
+    torch.testing.assert_close(together, torch.stack([network(images) for network in networks]))
+
+
+@pytest.mark.parametrize(("size", "stride", "padding"), [(1, 2, 0), (2, 2, 0), (3, 1, 1), (3, 2, 1), (5, 3, 2)])
+def test_windows_are_those_of_the_convolution(size: int, stride: int, padding: int) -> None:
+    x = torch.randn(1, 2, 7, 6, 3, dtype=torch.float64, requires_grad=True)
+    layer = Convolution(2, 4, size, stride=stride, padding=padding).double()
+    plain = layer(x[0].permute(3, 0, 1, 2)).permute(1, 2, 3, 0)
+    layer.weight, layer.bias = (nn.Parameter(t.detach()[None]) for t in (layer.weight, layer.bias) if t is not None)
+    torch.testing.assert_close(layer(x)[0], plain)
+    assert torch.autograd.gradcheck(lambda x: Windows.apply(x, size, stride, padding), x)
+
+
 def test_pointwise_is_the_convolution() -> None:
     layer = Pointwise(5, 3).double()
     x = torch.randn(4, 5, 6, 7, dtype=torch.float64)
     torch.testing.assert_close(layer(x), F.conv2d(x, layer.weight, layer.bias))
 
 
-def test_dropout_masks_keep_the_mean() -> None:
-    network = NiN(NiNConfig(width=16, depth=1, dropout=0.3), (1, 8, 8), 2)
-    (mask,) = network.dropout_masks((500, 1, 8, 8), torch.Generator().manual_seed(1))
-    assert mask.unique().tolist() == [0.0, pytest.approx(1 / 0.7)]
-    assert abs(mask.mean().item() - 1) < 0.02
-    assert NiN(NiNConfig(width=16, depth=1), (1, 8, 8), 2).dropout_masks((5, 1, 8, 8), torch.Generator()) == []
+def test_largest_map() -> None:
+    assert largest_map(NiN(NiNConfig(width=5, depth=2), (3, 9, 9), 7), (3, 9, 9)) == 5 * 5 * 5
+    assert largest_map(make_network(MLPConfig(width=3), SHAPE, 7), SHAPE) == 7

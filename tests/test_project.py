@@ -18,10 +18,10 @@ ROOT = project_root()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # Each module uses only modules before it in this list, and its own package.
 LAYERS = [
-    "seeding", "config", "data", "networks", "training", "scan", "pruning", "measures", "store", "studies",
-    "progress", "runner", "statistics", "information", "environments", "tables",
-    "claims", "verdicts", "comparison", "style", "figures", "figures_comparison", "example", "text", "session",
-    "notebooks", "cli", "__main__",
+    "seeding", "config", "data", "layers", "networks", "dropout", "augmentation", "training", "graphs", "fleet",
+    "scan", "pruning", "measures", "store", "studies", "progress", "jobs", "runner", "statistics", "information",
+    "environments", "tables", "claims", "verdicts", "comparison", "style", "figures", "figures_comparison",
+    "example", "text", "session", "notebooks", "cli", "__main__",
 ]  # fmt: skip
 
 

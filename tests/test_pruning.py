@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from conftest import DEVICES
+from prunability.layers import Convolution, Linear, ReLU
 from prunability.measures import TrainedRun
 from prunability.pruning import (
     HEADLINE,
@@ -30,7 +31,7 @@ PRUNERS: tuple[Pruner, ...] = ("magnitude", "random", "layerwise")
 
 def network(seed: int, scale: float = 1.0, hidden: int = 6) -> nn.Sequential:
     torch.manual_seed(seed)
-    net = nn.Sequential(nn.Conv2d(1, hidden, 3), nn.ReLU(), nn.Flatten(), nn.Linear(hidden * 4, 3)).double()
+    net = nn.Sequential(Convolution(1, hidden, 3), ReLU(), nn.Flatten(1, 3), Linear(hidden * 4, 3)).double()
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.mul_(scale)
@@ -132,7 +133,7 @@ def test_a_bump_below_the_answer() -> None:
     Linear in one feature: kept weights 8 (right), −6 (wrong), 5 (right), so that the logit of the right
     class goes 8, 2, 7 as more weights are kept.
     """
-    net = nn.Sequential(nn.Linear(3, 2, bias=False)).double()
+    net = nn.Sequential(Linear(3, 2, bias=False)).double()
     with torch.no_grad():
         next(net.parameters()).copy_(torch.tensor([[8.0, -6.0, 5.0], [0.0, 0.0, 0.0]]))
     x, y = torch.ones(4, 3, dtype=torch.float64), torch.zeros(4, dtype=torch.long)
@@ -146,7 +147,7 @@ def test_a_bump_below_the_answer() -> None:
 
 
 def test_only_the_whole_network_is_admissible() -> None:
-    net = nn.Sequential(nn.Linear(1, 2, bias=False)).double()
+    net = nn.Sequential(Linear(1, 2, bias=False)).double()
     with torch.no_grad():
         next(net.parameters()).copy_(torch.tensor([[9.0], [-9.0]]))
     x = torch.ones(3, 1, dtype=torch.float64)

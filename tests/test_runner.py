@@ -8,15 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from typer.testing import CliRunner
 
+from prunability import fleet, jobs
 from prunability import measures as measures_module
-from prunability import runner, training
 from prunability.cli import app
 from prunability.config import Execution, PrunabilityError
+from prunability.jobs import lacking
 from prunability.measures import REGISTRY, Measure, TrainedRun, measure
-from prunability.runner import complete, lacking, make, survey
+from prunability.runner import complete, fleets, survey
 from prunability.store import Measured, RunStore, checksum_of
 from prunability.studies import open_study
 from prunability.studies.base import Study
@@ -41,7 +41,7 @@ def test_completes_once(study: Study, execution: Execution, monkeypatch: pytest.
     records = complete(study, execution)
     assert [record.config for record in records] == list(study.runs)
     assert all(set(record.measures) == set(REGISTRY) for record in records)
-    monkeypatch.setattr(runner, "train", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(jobs, "trained", lambda *_: pytest.fail("trained again"))
     assert complete(study, execution) == records
     after = survey(study, execution)
     assert (len(after.done), after.seconds_left) == (3, 0.0)
@@ -61,7 +61,7 @@ def test_a_new_measure_needs_no_training(
 ) -> None:
     records = complete(study, execution)
     monkeypatch.setattr(measures_module.base, "REGISTRY", REGISTRY)
-    monkeypatch.setattr(runner, "train", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(jobs, "trained", lambda *_: pytest.fail("trained again"))
     try:
 
         @measure(Measure("largest_weight", "", "norms", ""))
@@ -114,14 +114,15 @@ def test_what_is_not_finite_is_undefined(
 def test_one_failure_does_not_stop_the_others(
     study: Study, execution: Execution, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = training.train
+    whole = fleet.trained
 
-    def train(config, data):  # type: ignore[no-untyped-def]
-        if config == study.runs[1]:
+    def trained(configs, data):  # type: ignore[no-untyped-def]
+        if study.runs[1] in configs:
             raise RuntimeError("a broken run")
-        return whole(config, data)
+        return whole(configs, data)
 
-    monkeypatch.setattr(runner, "train", train)
+    monkeypatch.setattr(jobs, "trained", trained)
+    assert study.runs[1] in fleets(list(study.runs), (1, 8, 8), execution)[-1]
     with pytest.raises(PrunabilityError, match=rf"1 of 3 runs failed.*{study.runs[1].hash}.*a broken run"):
         complete(study, execution)
     assert survey(study, execution).untrained == [study.runs[1]]
@@ -139,16 +140,17 @@ def test_a_damaged_record_stops_before_any_work(study: Study, execution: Executi
 def test_a_diverged_run_has_a_record_and_no_measures(study: Study, execution: Execution) -> None:
     training = study.runs[0].training.model_copy(update={"learning_rate": 1e30})
     config = study.runs[0].model_copy(update={"training": training})
-    record = make(config, study.source, torch.device("cpu"), RunStore(execution.runs), execution.data)
+    only = replace(study, runs=(config,))
+    (record,) = complete(only, execution)
     assert record.result.status == "diverged"
     assert record.measures == {}
-    assert survey(replace(study, runs=(config,)), execution).seconds_left == 0.0
+    assert survey(only, execution).seconds_left == 0.0
 
 
 def test_an_unusable_folder_ends_before_any_work(
     study: Study, execution: Execution, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "train", lambda *_: pytest.fail("trained"))
+    monkeypatch.setattr(jobs, "trained", lambda *_: pytest.fail("trained"))
     (tmp_path / "file").write_text("")
     for place in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(PrunabilityError, match=r"runs: cannot (read|write).*name another folder"):
@@ -179,3 +181,14 @@ def test_a_kill_loses_only_what_is_in_training(study: Study, tmp_path: Path, how
     assert len(records) == len(whole.runs)
     for record in kept:
         assert record.weights in {done.weights for done in records}
+
+
+def test_every_process_has_a_job(study: Study, execution: Execution) -> None:
+    runs = [run.model_copy(update={"seed": seed}) for run in study.runs for seed in range(8)]
+    for workers in (1, 2, 4, 16):
+        jobs = fleets(runs, (1, 8, 8), execution.model_copy(update={"workers": workers}))
+        assert sorted(run.hash for job in jobs for run in job) == sorted(run.hash for run in runs)
+        assert len(jobs) >= min(workers, len(runs))
+        assert all(len({fleet.shape_of(run) for run in job}) == 1 for job in jobs)
+    assert max(map(len, fleets(runs, (1, 8, 8), execution))) > 4
+    assert max(map(len, fleets(runs, (3, 32, 32), execution))) == 1

@@ -7,10 +7,13 @@ from torch.nn import functional as F
 
 from prunability.config import RunConfig
 from prunability.data import Dataset, ImageSet, prepare
+from prunability.dropout import dropout_keys, dropout_mask, places
 from prunability.measures import TrainedRun
 from prunability.networks import NiN
 from prunability.seeding import generator
-from prunability.training import CHECK_BELOW, build, mean_loss, one_thread, train
+from prunability.training import CHECK_BELOW, batches, build, mean_loss, one_thread, train
+
+CPU = torch.device("cpu")
 
 
 def altered(config: RunConfig, **training: object) -> RunConfig:
@@ -26,14 +29,17 @@ def textbook(config: RunConfig, data: Dataset, epochs: int) -> tuple[NiN, float]
     buffers = {name: torch.zeros_like(p) for name, p in network.named_parameters()}
     rules, total = config.training, 0.0
     for epoch in range(epochs):
-        order = torch.randperm(len(data.train_labels), generator=generator(config.hash, "data order", epoch))
-        noise = generator(config.hash, "dropout", epoch)
-        for start in range(0, len(order) - rules.batch_size + 1, rules.batch_size):
+        order = torch.randperm(len(data.train_labels), generator=generator(*config.seed_key("data order"), epoch))
+        count, rate = len(order) // rules.batch_size, torch.tensor([config.dropout], dtype=torch.float64)
+        keys = dropout_keys(config, epoch, count, len(network.blocks))
+        for step, start in enumerate(range(0, len(order) - rules.batch_size + 1, rules.batch_size)):
             index = order[start : start + rules.batch_size]
             network.train()
             x = data.train_images[index]
-            for block, mask in zip(network.blocks, network.dropout_masks(x.shape, noise), strict=True):
-                x = block(x) * mask
+            for layer, block in enumerate(network.blocks):
+                x = block(x)
+                numbers = places(x.shape[1:], len(x), True, x.device)
+                x = x * dropout_mask(keys[step, layer][None], rate, numbers)[0].permute(3, 0, 1, 2)
             weight, bias = network.classifier.weight, network.classifier.bias
             loss = F.cross_entropy(F.conv2d(x, weight, bias).mean((2, 3)), data.train_labels[index])
             total += loss.item()
@@ -85,6 +91,49 @@ def test_divergence_is_recorded(small_run: RunConfig, small_data: Dataset) -> No
     assert result.status == "diverged"
     assert result.train_loss is None
     assert result.epochs < small_run.training.max_epochs
+
+
+def test_a_longer_training_begins_as_the_shorter(small_run: RunConfig, small_data: Dataset) -> None:
+    short, long = (altered(small_run, max_epochs=epochs, stop_at_target=False) for epochs in (3, 5))
+    assert short.hash != long.hash
+    assert short.seed_key("data order") == long.seed_key("data order")
+    results = [train(config, small_data)[2] for config in (short, long)]
+    assert [running for running, _ in results[0].curve] == [running for running, _ in results[1].curve[:3]]
+    other = altered(short, learning_rate=0.2)
+    assert other.seed_key("data order") != short.seed_key("data order")
+
+
+def test_a_budget_is_spent(small_run: RunConfig, small_data: Dataset, trained: TrainedRun) -> None:
+    more = trained.result.epochs + 4
+    _, _, result = train(altered(small_run, max_epochs=more, stop_at_target=False), small_data)
+    assert (result.status, result.epochs) == ("converged", more)
+    assert result.curve[-1][1] == pytest.approx(result.train_loss, rel=1e-12)
+    assert all(loss is None for _, loss in result.curve[:-1])
+    _, _, result = train(altered(small_run, max_epochs=2, stop_at_target=False), small_data)
+    assert (result.status, result.epochs) == ("not converged", 2)
+
+
+def test_adam_equals_the_textbook(small_run: RunConfig, small_data: Dataset) -> None:
+    """One step by hand: m/(1 − β₁) over √(v/(1 − β₂)) + ε is the gradient's sign, but for ε."""
+    config = altered(
+        small_run, optimiser="adam", learning_rate=1e-3, max_epochs=1, batch_size=120, weight_decay=0.1
+    )
+    initial, final, _ = train(config, small_data)
+    network = build(config, (1, 8, 8), 10)
+    (order,) = batches(config, 0)
+    rate = torch.tensor([config.dropout], dtype=torch.float64)
+    assert isinstance(network, NiN)
+    numbers = [places(shape, 120, False, CPU) for shape in network.dropout_shapes((1, 8, 8))]
+    keys = dropout_keys(config, 0, 1, len(numbers))[0]
+    masks = [dropout_mask(key[None], rate, number)[0] for key, number in zip(keys, numbers, strict=True)]
+    F.cross_entropy(
+        network.train()(small_data.train_images[order], masks), small_data.train_labels[order]
+    ).backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None
+        gradient = parameter.grad + 0.1 * initial[name]
+        expected = initial[name] - 1e-3 * gradient / (gradient.abs() + 1e-8)
+        torch.testing.assert_close(final[name], expected, atol=1e-9, rtol=0)
 
 
 def test_same_bits_whatever_ran_before(small_run: RunConfig, digits: ImageSet) -> None:

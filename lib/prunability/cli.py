@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 
 from prunability.config import Execution, PrunabilityError
+from prunability.jobs import lacking
 from prunability.measures import REGISTRY
-from prunability.runner import complete, lacking, survey
+from prunability.runner import complete, survey
 from prunability.session import Parameters, validate
 from prunability.studies import STUDIES, Study, open_study
 from prunability.tables import left_out, runs_table

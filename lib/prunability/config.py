@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import tempfile
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 # Raised by one whenever the code changes what a configuration means for training; old records then
 # stay on disk under their old names and are no longer found.
-VERSION = 1
+VERSION = 2
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Dropout = Annotated[float, Field(ge=0, lt=1)]
@@ -69,15 +70,26 @@ NetworkConfig = NiNConfig | MLPConfig | ResNetConfig
 
 
 class TrainingConfig(_Frozen):
-    """SGD with momentum and a constant learning rate, to a target cross-entropy or an epoch limit."""
+    """Constant learning rate, to a target cross-entropy or, without stopping there, for a number of epochs.
 
+    ``momentum`` is SGD's, and Adam's β₁ (its β₂ is 0.999). ``augmentation`` is a random crop after padding by
+    an eighth of the size, and a random horizontal flip.
+    """
+
+    optimiser: Literal["sgd", "adam"] = "sgd"
     learning_rate: Positive
     batch_size: Annotated[int, Field(ge=2)]
     weight_decay: NonNegative = 0.0
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    augmentation: bool = False
     target_loss: Positive = 0.01
+    stop_at_target: bool = True
     max_epochs: Count = 300
     precision: Literal["float32", "bfloat16", "float64"] = "float32"
+
+
+# What only says when a training ends: a longer one begins as the shorter one does, draw by draw.
+ENDS = {"target_loss", "stop_at_target", "max_epochs"}
 
 
 class RunConfig(_Frozen):
@@ -100,6 +112,11 @@ class RunConfig(_Frozen):
         """16 hexadecimal digits over every field of the configuration."""
         return digest(self.model_dump(mode="json"))[:16]
 
+    @property
+    def dropout(self) -> float:
+        """The network's dropout rate, 0 for networks without dropout."""
+        return self.network.dropout if isinstance(self.network, NiNConfig) else 0.0
+
     def setting(self, name: str) -> float:
         """A hyperparameter of the network or the training, by name."""
         part = self.network if name in type(self.network).model_fields else self.training
@@ -107,8 +124,13 @@ class RunConfig(_Frozen):
         return value
 
     def seed_key(self, purpose: str) -> tuple[str, str]:
-        """The key of this run's random draws for one purpose."""
-        return (self.hash, purpose)
+        """The key of this run's random draws for one purpose; when the training ends is not part of it."""
+        return (_draws(self), purpose)
+
+
+@lru_cache(maxsize=4096)
+def _draws(config: RunConfig) -> str:
+    return digest(config.model_dump(mode="json", exclude={"training": ENDS}))
 
 
 class Execution(BaseModel):

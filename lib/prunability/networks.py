@@ -1,4 +1,8 @@
-"""The networks, each defined once, as a plain module for one network, with how its BatchNorms fold."""
+"""The networks, each defined once, for one network and for a fleet, with how its BatchNorms fold.
+
+Images are [B, channels, H, W] and logits [B, classes]; in a fleet, images are [M or 1, channels, H, W, B]
+and logits [M, classes, B] (see :mod:`prunability.layers`).
+"""
 
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
@@ -6,37 +10,9 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from prunability.config import MLPConfig, NetworkConfig, NiNConfig, ResNetConfig
-
-
-class Pointwise(nn.Conv2d):
-    """A 1×1 convolution, computed as the matrix product it is.
-
-    In float32 on channels-last maps this halves the time of a training step on digits and costs
-    nothing on 32×32 images; in bfloat16 the convolution is the faster one.
-    """
-
-    def __init__(self, inputs: int, outputs: int, bias: bool = True) -> None:
-        super().__init__(inputs, outputs, 1, bias=bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, inputs, H, W] to [B, outputs, H, W]."""
-        if torch.is_autocast_enabled(x.device.type):
-            return super().forward(x)
-        return F.linear(x.permute(0, 2, 3, 1), self.weight[:, :, 0, 0], self.bias).permute(0, 3, 1, 2)
-
-
-class ReLU(nn.Module):
-    """max(x, 0), in place where no gradient is taken: what reads x before must not be read again.
-
-    In place, autograd would copy whole maps back and forth, for x is a view of a matrix product's result.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Any shape to the same."""
-        return F.relu(x, inplace=not torch.is_grad_enabled())
+from prunability.layers import BatchNorm, Convolution, Linear, Pointwise, ReLU, SignShift
 
 
 class NiN(nn.Module):
@@ -48,14 +24,13 @@ class NiN(nn.Module):
 
     def __init__(self, config: NiNConfig, shape: Sequence[int], classes: int) -> None:
         super().__init__()
-        self.dropout = config.dropout
         self.blocks = nn.ModuleList(
             _nin_block(shape[0] if index == 0 else config.width, config.width) for index in range(config.depth)
         )
         self.classifier = Pointwise(config.width, classes)
 
     def forward(self, x: Tensor, masks: Sequence[Tensor] | None = None) -> Tensor:
-        """Logits [B, classes] of images [B, channels, H, W]; ``masks`` multiply the blocks' outputs."""
+        """Logits of images; ``masks``, of the shapes of the blocks' outputs, multiply those."""
         for index, block in enumerate(self.blocks):
             x = block(x)
             if masks:
@@ -63,22 +38,14 @@ class NiN(nn.Module):
         logits: Tensor = self.classifier(x)
         return logits.mean(dim=(2, 3))
 
-    def dropout_masks(self, images: Sequence[int], generator: torch.Generator) -> list[Tensor]:
-        """One epoch's or batch's dropout masks for images of shape [..., channels, H, W].
-
-        Returns one tensor [..., width, h, w] a block, of 0 and 1/(1 − p); none without dropout. The
-        noise is an input of the network so that it follows from the run and not from a global state.
-        """
-        if not self.dropout:
-            return []
-        *batch, _, height, width = images
-        masks = []
+    def dropout_shapes(self, image: Sequence[int]) -> list[tuple[int, int, int]]:
+        """[width, h, w] of what is dropped out after each block, for images [channels, H, W]."""
+        _, height, width = image
+        shapes = []
         for _ in self.blocks:
             height, width = (height + 1) // 2, (width + 1) // 2
-            shape = (*batch, self.classifier.in_channels, height, width)
-            kept = torch.rand(shape, generator=generator) >= self.dropout
-            masks.append(kept / (1 - self.dropout))
-        return masks
+            shapes.append((self.classifier.in_channels, height, width))
+        return shapes
 
     def fold(self) -> None:
         """Fold each BatchNorm into the convolution before it."""
@@ -94,11 +61,11 @@ class NiN(nn.Module):
 
 def _nin_block(channels: int, width: int) -> nn.Sequential:
     convolutions = (
-        nn.Conv2d(channels, width, 3, stride=2, padding=1, bias=False),
+        Convolution(channels, width, 3, stride=2, padding=1, bias=False),
         Pointwise(width, width, bias=False),
         Pointwise(width, width, bias=False),
     )
-    return nn.Sequential(*(layer for conv in convolutions for layer in (conv, nn.BatchNorm2d(width), ReLU())))
+    return nn.Sequential(*(layer for conv in convolutions for layer in (conv, BatchNorm(width), ReLU())))
 
 
 class MLP(nn.Module):
@@ -106,19 +73,19 @@ class MLP(nn.Module):
 
     def __init__(self, config: MLPConfig, shape: Sequence[int], classes: int) -> None:
         super().__init__()
-        self.hidden = nn.Linear(shape[0] * shape[1] * shape[2], config.width)
+        self.hidden = Linear(shape[0] * shape[1] * shape[2], config.width)
         self.relu = ReLU()
-        self.classifier = nn.Linear(config.width, classes)
+        self.classifier = Linear(config.width, classes)
 
     def forward(self, x: Tensor, masks: Sequence[Tensor] | None = None) -> Tensor:
-        """Logits [B, classes] of images [B, channels, H, W]; there are no dropout masks."""
+        """Logits of images; there are no dropout masks."""
         assert not masks
-        logits: Tensor = self.classifier(self.relu(self.hidden(x.flatten(1))))
+        logits: Tensor = self.classifier(self.relu(self.hidden(x.flatten(1, 3))))
         return logits
 
-    def dropout_masks(self, images: Sequence[int], generator: torch.Generator) -> list[Tensor]:
+    def dropout_shapes(self, image: Sequence[int]) -> list[tuple[int, int, int]]:
         """None: this network has no dropout."""
-        del images, generator
+        del image
         return []
 
     def fold(self) -> None:
@@ -135,17 +102,17 @@ class ResNet18(nn.Module):
     def __init__(self, config: ResNetConfig, shape: Sequence[int], classes: int) -> None:
         super().__init__()
         widths = [config.width * factor for factor in (1, 2, 4, 8)]
-        self.stem = nn.Conv2d(shape[0], widths[0], 3, padding=1, bias=False)
+        self.stem = Convolution(shape[0], widths[0], 3, padding=1, bias=False)
         self.blocks = nn.ModuleList()
         before = widths[0]
         for stage, width in enumerate(widths):
             for stride in (1 if stage == 0 else 2, 1):
                 self.blocks.append(PreActivationBlock(before, width, stride))
                 before = width
-        self.classifier = nn.Linear(before, classes)
+        self.classifier = Linear(before, classes)
 
     def forward(self, x: Tensor, masks: Sequence[Tensor] | None = None) -> Tensor:
-        """Logits [B, classes] of images [B, channels, H, W]; there are no dropout masks."""
+        """Logits of images; there are no dropout masks."""
         assert not masks
         x = self.stem(x)
         for block in self.blocks:
@@ -153,9 +120,9 @@ class ResNet18(nn.Module):
         logits: Tensor = self.classifier(x.mean(dim=(2, 3)))
         return logits
 
-    def dropout_masks(self, images: Sequence[int], generator: torch.Generator) -> list[Tensor]:
+    def dropout_shapes(self, image: Sequence[int]) -> list[tuple[int, int, int]]:
         """None: this network has no dropout."""
-        del images, generator
+        del image
         return []
 
     def fold(self) -> None:
@@ -179,12 +146,12 @@ class PreActivationBlock(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
-        self.norm1: nn.Module = nn.BatchNorm2d(inputs)
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
-        self.norm2: nn.Module = nn.BatchNorm2d(outputs)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.norm1: nn.Module = BatchNorm(inputs)
+        self.conv1 = Convolution(inputs, outputs, 3, stride=stride, padding=1, bias=False)
+        self.norm2: nn.Module = BatchNorm(outputs)
+        self.conv2 = Convolution(outputs, outputs, 3, padding=1, bias=False)
         changes = stride != 1 or inputs != outputs
-        self.shortcut = nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False) if changes else None
+        self.shortcut = Convolution(inputs, outputs, 1, stride=stride, bias=False) if changes else None
         self.relu = ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -193,21 +160,6 @@ class PreActivationBlock(nn.Module):
         beside = x if self.shortcut is None else self.shortcut(active)
         out: Tensor = self.conv2(self.relu(self.norm2(self.conv1(active))))
         return out + beside
-
-
-class SignShift(nn.Module):
-    """What is left of a BatchNorm once its scale is taken forward: sign·x + shift, a channel each."""
-
-    sign: Tensor
-
-    def __init__(self, sign: Tensor, shift: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("sign", sign)
-        self.shift = nn.Parameter(shift)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, channels, H, W] to the same."""
-        return x * self.sign[:, None, None] + self.shift[:, None, None]
 
 
 Network = NiN | MLP | ResNet18
@@ -221,6 +173,17 @@ def make_network(config: NetworkConfig, shape: Sequence[int], classes: int) -> N
     if isinstance(config, MLPConfig):
         return MLP(config, shape, classes)
     return ResNet18(config, shape, classes)
+
+
+def largest_map(network: nn.Module, image: Sequence[int]) -> int:
+    """How many values the largest output of any layer has, for one image [channels, H, W]."""
+    sizes: list[int] = []
+    copy = deepcopy(network).cpu().eval()
+    for layer in copy.modules():
+        layer.register_forward_hook(lambda _, __, output: sizes.append(output.numel()))
+    with torch.no_grad():
+        copy(torch.zeros(1, *image, dtype=next(copy.parameters()).dtype))
+    return max(sizes)
 
 
 def folded(network: AnyNetwork) -> AnyNetwork:

@@ -1,27 +1,25 @@
-"""Making what a study lacks: training runs and measuring them, in parallel processes."""
+"""Making what a study lacks: training runs, many at once, and measuring them, in parallel processes."""
 
 import math
 import os
-import platform
 import threading
 import time
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 import joblib
-import torch
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from prunability.config import Execution, PrunabilityError, RunConfig, writable
-from prunability.data import load_images, prepare
-from prunability.measures import REGISTRY, Estimated, TrainedRun, UndefinedMeasureError
+from prunability.fleet import fleet_size, shape_of
+from prunability.jobs import Place, keep_memory, lacking, measure_runs, train_runs
+from prunability.measures import REGISTRY
 from prunability.progress import progress
-from prunability.store import Measured, Record, RunStore
+from prunability.store import Record, RunStore
 from prunability.studies.base import Study
-from prunability.training import DTYPES, one_thread, train
+from prunability.training import one_thread
 
 
 @dataclass(frozen=True)
@@ -32,14 +30,6 @@ class Progress:
     untrained: list[RunConfig]
     unmeasured: list[Record]
     seconds_left: float | None
-
-
-def lacking(record: Record) -> list[str]:
-    """Functions of measures that a record lacks or has in an older version; none for a diverged run."""
-    if record.result.status == "diverged":
-        return []
-    known = record.measures
-    return [name for name, group in REGISTRY.items() if name not in known or known[name].version != group.version]
 
 
 def survey(study: Study, execution: Execution) -> Progress:
@@ -83,34 +73,55 @@ def complete(study: Study, execution: Execution) -> list[Record]:
         PrunabilityError: a record is damaged, a run failed, or a process was killed.
     """
     state = survey(study, execution)
-    waiting = [*state.untrained, *(record.config for record in state.unmeasured)]
-    if waiting:
+    if state.untrained or state.unmeasured:
         writable(execution.runs, "runs")
-        _compute(study, execution, waiting)
+    place = Place(study.source, str(execution.torch_device), execution.runs, execution.data, os.getpid())
+    title = f"{study.name}, {study.profile}, {study.images.title}"
+    jobs = fleets(state.untrained, study.images.images["train"].shape[1:], execution)
+    _compute(place, train_runs, jobs, execution.processes, f"{title}: training")
+    # Long runs first, so that no process is left alone with one at the end.
+    waiting = sorted((r.config for r in survey(study, execution).unmeasured), key=_extent, reverse=True)
+    _compute(place, measure_runs, [[config] for config in waiting], execution.processes, f"{title}: measuring")
     store = RunStore(execution.runs)
     return [record for config in study.runs if (record := store.load(config)) is not None]
 
 
-def _compute(study: Study, execution: Execution, waiting: Sequence[RunConfig]) -> None:
-    # Long runs first, so that no process is left alone with one at the end.
-    ordered = sorted(waiting, key=lambda run: (run.network.width, getattr(run.network, "depth", 0)), reverse=True)
-    device = str(execution.torch_device)
-    pool = joblib.Parallel(min(execution.processes, len(ordered)), return_as="generator_unordered")
+def fleets(configs: Sequence[RunConfig], image: Sequence[int], execution: Execution) -> list[list[RunConfig]]:
+    """Runs that are trained side by side, for images of shape ``image``; a job for each process, if it can be."""
+    shapes: dict[str, list[RunConfig]] = {}
+    for config in sorted(configs, key=_extent, reverse=True):
+        shapes.setdefault(shape_of(config), []).append(config)
+    if execution.torch_device.type == "cuda":
+        return list(shapes.values())
+    jobs = []
+    for members in shapes.values():
+        share = math.ceil(len(members) * len(shapes) / execution.processes)
+        size = min(fleet_size(members[0], image) or 1, share)
+        jobs += [members[start : start + size] for start in range(0, len(members), size)]
+    return jobs
+
+
+def _extent(config: RunConfig) -> tuple[int, int]:
+    return config.network.width, getattr(config.network, "depth", 0)
+
+
+Job = Callable[[Place, list[RunConfig]], list[str]]
+
+
+def _compute(place: Place, job: Job, work: list[list[RunConfig]], processes: int, title: str) -> None:
+    if not work:
+        return
+    total = sum(map(len, work))
+    pool = joblib.Parallel(min(processes, len(work)), return_as="generator_unordered")
     failures: list[str] = []
     try:
-        with (
-            progress(len(ordered), f"{study.name}, {study.profile}, {study.images.title}") as tick,
-            warnings.catch_warnings(),
-        ):
+        with progress(total, title) as tick, warnings.catch_warnings():
             # A worker that has been idle is replaced; joblib warns of it, nothing is lost.
             warnings.filterwarnings("ignore", "A worker stopped", UserWarning)
-            for config, status in pool(
-                joblib.delayed(_attempt)(config, study.source, device, execution.runs, execution.data, os.getpid())
-                for config in ordered
-            ):
-                tick(status)
-                if status.startswith("failed"):
-                    failures.append(f"run {config.hash}: {status}")
+            for notes in pool(joblib.delayed(_attempt)(place, job, configs) for configs in work):
+                for note in notes:
+                    tick(note)
+                failures += [note for note in notes if note.startswith("run ")]
     except TerminatedWorkerError as error:
         raise PrunabilityError(
             "a worker process was killed (out of memory, perhaps: try fewer --workers). Finished runs are "
@@ -118,21 +129,23 @@ def _compute(study: Study, execution: Execution, waiting: Sequence[RunConfig]) -
         ) from error
     if failures:
         raise PrunabilityError(
-            f"{len(failures)} of {len(ordered)} runs failed, any others are kept: " + "; ".join(failures[:5])
+            f"{len(failures)} of {total} runs failed, any others are kept: " + "; ".join(failures[:5])
         )
 
 
-def _attempt(
-    config: RunConfig, source: str, device: str, runs: Path, data: Path, parent: int
-) -> tuple[RunConfig, str]:
-    """Make one run in a worker process; an error is returned and harms no other run."""
-    if os.getpid() != parent:
-        _end_with(parent)
+def _attempt(place: Place, job: Job, configs: list[RunConfig]) -> list[str]:
+    """Do a job in a worker process; an error is returned and harms no other run."""
+    if os.getpid() != place.parent:
+        _end_with(place.parent)
+        keep_memory()
     try:
         with one_thread():
-            return config, make(config, source, torch.device(device), RunStore(runs), data).result.status
+            return job(place, configs)
     except Exception as error:  # noqa: BLE001  (reported by the caller, by name)
-        return config, f"failed: {type(error).__name__}: {error}"
+        if len(configs) > 1:  # alone, only the run at fault fails again
+            store = RunStore(place.runs)
+            return ["trained" if store.has(config) else _attempt(place, job, [config])[0] for config in configs]
+        return [f"run {configs[0].hash}: failed: {type(error).__name__}: {error}"]
 
 
 @cache
@@ -145,58 +158,3 @@ def _end_with(parent: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-def make(config: RunConfig, source: str, device: torch.device, store: RunStore, cache: Path) -> Record:
-    """Train a run if it is not in the store, and add the measures that it lacks."""
-    images = load_images(source, cache)
-    dataset = prepare(images, config.data, device, DTYPES[config.training.precision])
-    record = store.load(config)
-    if record is None:
-        start = time.perf_counter()
-        initial, final, result = train(config, dataset)
-        seconds = {"training": time.perf_counter() - start}
-        weights = store.save_weights(config, initial, final)
-        record = Record(config, result, {}, weights, seconds, environment(device, images.title))
-        store.save(record)
-    missing = lacking(record)
-    if missing:
-        initial, final = store.load_weights(record)
-        run = TrainedRun(config, dataset, initial, final, record.result)
-        # What is no longer a measure goes; what is stays where its version does.
-        record = replace(record, measures={name: m for name, m in record.measures.items() if name in REGISTRY})
-        for name in missing:
-            record = _measured(record, run, name)
-        store.save(record)
-    return record
-
-
-def _measured(record: Record, run: TrainedRun, name: str) -> Record:
-    group = REGISTRY[name]
-    start = time.perf_counter()
-    try:
-        found = group.function(run)
-        values = {name: value.value if isinstance(value, Estimated) else value for name, value in found.items()}
-        errors = {name: value.standard_error for name, value in found.items() if isinstance(value, Estimated)}
-        if broken := [name for name, value in values.items() if not math.isfinite(value)]:
-            raise UndefinedMeasureError(f"{', '.join(broken)}: not a finite number")
-        measured = Measured(group.version, values, standard_errors=errors)
-    except UndefinedMeasureError as error:
-        measured = Measured(group.version, {}, str(error))
-    seconds = time.perf_counter() - start
-    return replace(
-        record,
-        measures={**record.measures, name: measured},
-        seconds={**record.seconds, name: seconds},
-    )
-
-
-def environment(device: torch.device, title: str) -> dict[str, str]:
-    """What made a result: versions, machine, device, the data set's name."""
-    return {
-        "data": title,
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-        "machine": platform.machine(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-    }

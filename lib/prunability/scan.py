@@ -7,13 +7,14 @@ the losses that the levels before had on them, and a level costs only as many ex
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
+from torch.func import functional_call
 from torch.nn import functional as F
 
-from prunability.training import evaluation_batch
+from prunability.training import LARGEST_IMAGE, evaluation_batch
 
 # A slice is as long as the losses of the level before say it must be, with this margin.
 MARGIN = 1.15
@@ -21,6 +22,9 @@ SMALLEST_SLICE = 16
 LARGEST_SLICE = 500
 # What a forward pass costs however few its examples, in examples (measured on a CPU).
 PASS_COST = 40
+
+# On a CPU, the most values of a network with which copying the weights of several variants together pays.
+LARGEST_COPY = 2**15
 
 Weights = dict[str, Tensor]
 
@@ -41,44 +45,56 @@ class Scan:
 class Variants:
     """Losses of many variants of one network, each with some tensors replaced.
 
-    On a GPU the variants are evaluated as one batched computation. On a CPU they are evaluated in turn:
-    batched convolutions are several times slower there (``benchmarks/pruning.py`` prints the ratio).
+    They are evaluated as one fleet on a GPU, and on a CPU where images and network are small; else in turn,
+    which is faster there (``benchmarks/pruning.py`` prints the times).
     """
 
     def __init__(self, network: nn.Module, images: Tensor, labels: Tensor) -> None:
         self.network = network.eval()
         self.images, self.labels = images, labels
-        self.batched = images.device.type == "cuda"
-        self.chunk = evaluation_batch(images)
+        self.tensors = dict(self.network.state_dict())
+        values = sum(tensor.numel() for tensor in self.tensors.values())
+        self.on_gpu = images.device.type == "cuda"
+        self.batched = self.on_gpu or (images[0, 0].numel() <= LARGEST_IMAGE and values <= LARGEST_COPY)
 
     @property
     def at_once(self) -> int:
-        """How many levels are worth evaluating together; more than the first admissible are in vain."""
-        return 16 if self.batched else 1
+        """How many levels, or draws, are worth evaluating together; those after the answer are in vain."""
+        return 16 if self.on_gpu else 2 if self.batched else 1
 
     def losses(self, variants: Sequence[Weights], index: Tensor | None = None) -> Tensor:
-        """Cross-entropies in nats, float64 [variants, examples], at ``index``, of all examples by default."""
+        """Cross-entropies in nats, float64 [variants, examples].
+
+        ``index`` names the examples, all by default: [examples] for the same, [variants, examples] for
+        others with every variant.
+        """
         labels = self.labels if index is None else self.labels[index]
         outputs = self.outputs(variants, index).double()
-        flat = F.cross_entropy(outputs.flatten(0, 1), labels.repeat(len(variants)), reduction="none")
-        return torch.reshape(flat, (len(variants), len(labels)))
+        labels = labels.expand(len(variants), -1).flatten()
+        flat = F.cross_entropy(outputs.flatten(0, 1), labels, reduction="none")
+        return torch.reshape(flat, (len(variants), -1))
 
     def mean_losses(self, variants: Sequence[Weights]) -> Tensor:
         """The mean cross-entropy of each variant over all examples in nats, float64 [variants]."""
         return self.losses(variants).mean(dim=1)
 
-    def outputs(self, variants: Sequence[Weights], index: Tensor | None = None) -> Tensor:
-        """Logits [variants, examples, classes] of the examples at ``index``, of all by default."""
-        images = self.images if index is None else self.images[index]
-        return torch.cat([self._outputs(variants, part) for part in images.split(self.chunk)], dim=1)
-
     @torch.no_grad()
-    def _outputs(self, variants: Sequence[Weights], images: Tensor) -> Tensor:
-        if not self.batched:
-            return torch.stack([functional_call(self.network, weights, (images,)) for weights in variants])
-        stacked = {name: torch.stack([weights[name] for weights in variants]) for name in variants[0]}
-        outputs: Tensor = vmap(lambda weights: functional_call(self.network, weights, (images,)))(stacked)
-        return outputs
+    def outputs(self, variants: Sequence[Weights], index: Tensor | None = None) -> Tensor:
+        """Logits [variants, examples, classes]; ``index`` as for :meth:`losses`."""
+        images = self.images if index is None else self.images[index]
+        count = evaluation_batch(self.images)
+        if self.batched:
+            stacked = {name: tensor.expand(len(variants), *tensor.shape) for name, tensor in self.tensors.items()}
+            stacked |= {name: torch.stack([weights[name] for weights in variants]) for name in variants[0]}
+            last = images.movedim(-4, -1) if images.dim() == 5 else images.movedim(0, -1)[None]
+            parts = [functional_call(self.network, stacked, (part,)).mT for part in last.split(count, dim=-1)]
+            return torch.cat(parts, dim=1)
+        return torch.stack(
+            [
+                torch.cat([functional_call(self.network, weights, (part,)) for part in own.split(count)])
+                for weights, own in zip(variants, images if images.dim() == 5 else repeat(images), strict=False)
+            ]
+        )
 
 
 def first_admissible(

@@ -1,4 +1,4 @@
-"""Training of one network: SGD with momentum to a target cross-entropy."""
+"""Training of one network to a target cross-entropy: the reference, and the rule that ends a training."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from prunability.config import RunConfig
+from prunability.augmentation import augmented, moves
+from prunability.config import RunConfig, TrainingConfig
 from prunability.data import Dataset
+from prunability.dropout import dropout_keys, dropout_mask, places
 from prunability.networks import Network, make_network
 from prunability.seeding import generator, seed_for
 
@@ -20,9 +22,15 @@ CHECK_BELOW = 0.1
 # Pixels of the images evaluated together: on a CPU so few that their activations stay in its cache. With
 # gradients, which keep the activations, half of that.
 EVALUATION_PIXELS = {"cpu": 2**17, "cuda": 2**23}
+# On a CPU core: the most pixels of an image, and values in the largest maps of all networks together, with
+# which a fleet is faster than its networks one by one (``benchmarks/fleets.py`` prints the times).
+LARGEST_IMAGE = 16 * 16
+LARGEST_MAPS = 2**18
+ADAM_BETA2, ADAM_EPS = 0.999, 1e-8
 DTYPES = {"float32": torch.float32, "bfloat16": torch.float32, "float64": torch.float64}
 
 State = dict[str, Tensor]
+Status = Literal["converged", "not converged", "diverged"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +41,7 @@ class Result:
     it, the loss over the training set in evaluation mode. ``sum_of_training_losses`` is over all steps.
     """
 
-    status: Literal["converged", "not converged", "diverged"]
+    status: Status
     reason: str
     epochs: int
     steps: int
@@ -57,75 +65,123 @@ def build(config: RunConfig, shape: Sequence[int], classes: int) -> Network:
     return network.to(memory_format=torch.channels_last)
 
 
+class Course:
+    """How far one training is, and when it ends (Jiang et al. 2020; Dziugaite et al. 2020).
+
+    After an epoch whose mean minibatch loss is below 0.1 nats the training set is evaluated, and training
+    stops as *converged* once that loss is at most the target. It also stops at the epoch limit (*not
+    converged*) and when a loss is no longer finite (*diverged*). A training that is not to stop at the
+    target goes on to the epoch limit, and only then the training set is evaluated.
+    """
+
+    def __init__(self, rules: TrainingConfig) -> None:
+        self.rules = rules
+        self.curve: list[tuple[float | None, float | None]] = []
+        self.total, self.steps = 0.0, 0
+        self.status: Status | None = None
+
+    def epoch_done(self, losses: Tensor) -> bool:
+        """Take an epoch's minibatch losses [steps], float64; True if the training set is to be evaluated."""
+        self.total += losses.sum().item()
+        self.steps += len(losses)
+        running = losses.mean().item()
+        finite = math.isfinite(running)
+        self.curve.append((running if finite else None, None))
+        if not finite:
+            self.status = "diverged"
+        elif len(self.curve) == self.rules.max_epochs:
+            self.status = "not converged"
+        if not self.rules.stop_at_target:
+            return self.status == "not converged"
+        return finite and running < CHECK_BELOW
+
+    def evaluated(self, loss: float) -> None:
+        """Take the loss over the training set after the last epoch, in nats."""
+        self.curve[-1] = (self.curve[-1][0], loss if math.isfinite(loss) else None)
+        if loss <= self.rules.target_loss:
+            self.status = "converged"
+
+    def result(self, train_logits: Tensor, data: Dataset, test_logits: Tensor) -> Result:
+        """How it ended, with the logits [N, classes] of the final network."""
+        assert self.status is not None, "the training has not ended"
+        target, most = self.rules.target_loss, self.rules.max_epochs
+        reason = {
+            "converged": f"training loss at most {target} nats",
+            "not converged": f"training loss above {target} nats after {most} epochs",
+            "diverged": "a training loss was not finite",
+        }[self.status]
+        train_loss, train_error = _evaluate(train_logits, data.train_labels)
+        test_loss, test_error = _evaluate(test_logits, data.test_labels)
+        status = self.status
+        if train_loss is None or test_loss is None:
+            status, reason = "diverged", "a loss was not finite"
+        return Result(
+            status, reason, len(self.curve), self.steps, self.total if math.isfinite(self.total) else None,
+            train_loss, train_error, test_loss, test_error, self.curve,
+        )  # fmt: skip
+
+
 def train(config: RunConfig, data: Dataset) -> tuple[State, State, Result]:
     """Train one network and return its initial and final state (on the CPU) and how it ended.
 
-    SGD with momentum, constant learning rate, weight decay on every parameter, no augmentation; an epoch
-    uses as many full batches as there are. After an epoch whose mean minibatch loss is below 0.1 nats the
-    training set is evaluated, and training stops as *converged* once that loss is at most the target
-    (Jiang et al. 2020; Dziugaite et al. 2020). Training also stops at the epoch limit (*not converged*)
-    and when a loss is no longer finite (*diverged*). Forward passes of the training steps run in the
-    configuration's precision; every evaluation runs in float32, in float64 if that is the precision.
+    SGD with momentum or Adam, constant learning rate, weight decay (L2) on every parameter; an epoch uses as
+    many full batches as there are. :class:`Course` says when it stops. Forward passes of the
+    training steps run in the configuration's precision; every evaluation runs in float32, in float64 if
+    that is the precision.
     """
     device = data.train_images.device
     network = build(config, data.train_images.shape[1:], data.classes).to(device)
     initial = _copy(network)
-    rules = config.training
-    optimiser = torch.optim.SGD(
+    course = Course(config.training)
+    optimiser = optimiser_of(network, config.training)
+    while course.status is None:
+        if course.epoch_done(_epoch(network, optimiser, config, data, len(course.curve))):
+            course.evaluated(mean_loss(network, data.train_images, data.train_labels))
+    result = course.result(logits(network, data.train_images), data, logits(network, data.test_images))
+    return initial, _copy(network), result
+
+
+def optimiser_of(network: Network, rules: TrainingConfig) -> torch.optim.Optimizer:
+    """The optimiser that a configuration asks for."""
+    if rules.optimiser == "adam":
+        betas = (rules.momentum, ADAM_BETA2)
+        return torch.optim.Adam(
+            network.parameters(), rules.learning_rate, betas, ADAM_EPS, rules.weight_decay, fused=True
+        )
+    return torch.optim.SGD(
         network.parameters(), rules.learning_rate, rules.momentum, weight_decay=rules.weight_decay, fused=True
     )
-    curve: list[tuple[float | None, float | None]] = []
-    total, steps = 0.0, 0
-    status: Literal["converged", "not converged", "diverged"] = "not converged"
-    for epoch in range(rules.max_epochs):
-        losses = _epoch(network, optimiser, config, data, epoch)
-        total += losses.sum().item()
-        steps += len(losses)
-        running = losses.mean().item()
-        if not math.isfinite(running):
-            status = "diverged"
-            curve.append((None, None))
-            break
-        loss = mean_loss(network, data.train_images, data.train_labels) if running < CHECK_BELOW else None
-        curve.append((running, loss))
-        if loss is not None and loss <= rules.target_loss:
-            status = "converged"
-            break
-    reason = {
-        "converged": f"training loss at most {rules.target_loss} nats",
-        "not converged": f"epoch limit of {rules.max_epochs} reached",
-        "diverged": "a training loss was not finite",
-    }[status]
-    train_loss, train_error = _evaluate(network, data.train_images, data.train_labels)
-    test_loss, test_error = _evaluate(network, data.test_images, data.test_labels)
-    if train_loss is None or test_loss is None:
-        status, reason = "diverged", "a loss was not finite"
-    result = Result(
-        status, reason, len(curve), steps, total if math.isfinite(total) else None,
-        train_loss, train_error, test_loss, test_error, curve,
-    )  # fmt: skip
-    return initial, _copy(network), result
+
+
+def batches(config: RunConfig, epoch: int) -> Tensor:
+    """The examples of each step of an epoch, int64 [steps, batch]: as many full batches as there are."""
+    count, batch = config.data.n_train, config.training.batch_size
+    order = torch.randperm(count, generator=generator(*config.seed_key("data order"), epoch))
+    return order[: count // batch * batch].view(-1, batch)
 
 
 def _epoch(
     network: Network, optimiser: torch.optim.Optimizer, config: RunConfig, data: Dataset, epoch: int
 ) -> Tensor:
     """One pass over the training set; returns the minibatch losses [steps] in float64."""
-    images, labels, batch = data.train_images, data.train_labels, config.training.batch_size
-    order = torch.randperm(len(labels), generator=generator(*config.seed_key("data order"), epoch))
-    noise = generator(*config.seed_key("dropout"), epoch)
-    order = order.to(images.device)
+    images, labels = data.train_images, data.train_labels
+    order = batches(config, epoch).to(images.device)
+    shapes = network.dropout_shapes(images.shape[1:]) if config.dropout else []
+    kept = [places(shape, order.shape[1], False, images.device) for shape in shapes]
+    keys = dropout_keys(config, epoch, len(order), len(shapes)).to(images.device)
+    rates = torch.tensor([config.dropout], dtype=images.dtype, device=images.device)
     losses = []
     network.train()
-    for index in order[: len(order) // batch * batch].split(batch):
-        masks = [mask.to(images.device) for mask in network.dropout_masks(images[index].shape, noise)]
+    moved = moves(config, epoch, len(order), images.shape).to(images.device)
+    for index, step_keys, step_moves in zip(order, keys, moved, strict=True):
+        masks = [dropout_mask(key[None], rates, numbers)[0] for key, numbers in zip(step_keys, kept, strict=True)]
         with torch.autocast(images.device.type, torch.bfloat16, enabled=config.training.precision == "bfloat16"):
-            loss = F.cross_entropy(network(images[index], masks), labels[index])
+            loss = F.cross_entropy(network(augmented(images[index], step_moves), masks), labels[index])
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         losses.append(loss.detach())
-    return torch.stack(losses).double()
+    return torch.stack(losses).double().cpu()
 
 
 @torch.no_grad()
@@ -146,10 +202,9 @@ def mean_loss(network: Network, images: Tensor, labels: Tensor) -> float:
     return F.cross_entropy(logits(network, images).double(), labels).item()
 
 
-def _evaluate(network: Network, images: Tensor, labels: Tensor) -> tuple[float | None, float | None]:
+def _evaluate(outputs: Tensor, labels: Tensor) -> tuple[float | None, float | None]:
     """Mean cross-entropy in nats and fraction of errors, both None where the loss is not finite."""
-    outputs = logits(network, images).double()
-    loss = F.cross_entropy(outputs, labels).item()
+    loss = F.cross_entropy(outputs.double(), labels).item()
     if not math.isfinite(loss):
         return None, None
     return loss, (outputs.argmax(1) != labels).double().mean().item()

@@ -55,6 +55,17 @@ def examples_of_draws(run: TrainedRun) -> list[Tensor]:
     return [part.to(device) for part in parts if len(part)]
 
 
+def together(parts: list[Tensor], most: int) -> list[list[int]]:
+    """The places of the parts in order, in groups of one length of at most ``most``."""
+    groups: list[list[int]] = []
+    for place, part in enumerate(parts):
+        if groups and len(groups[-1]) < most and len(parts[groups[-1][0]]) == len(part):
+            groups[-1].append(place)
+        else:
+            groups.append([place])
+    return groups
+
+
 @shared
 def sigma(run: TrainedRun, magnitude_aware: bool) -> Estimated:
     """The largest standard deviation σ with E[L(w + σ·noise)] ≤ L(w) + ε, ε the headline tolerance.
@@ -70,13 +81,17 @@ def sigma(run: TrainedRun, magnitude_aware: bool) -> Estimated:
     drawn = [noise(run, draw, magnitude_aware) for draw in range(len(seen))]
     limit = HEADLINE.limit(run.train_loss)
     total = sum(len(part) for part in seen)
+    groups = together(seen, run.variants.at_once)
 
     def losses(by: float, most: float) -> list[float]:
         """The sum of losses of each draw, in nats; no more once the mean over all exceeds ``most``."""
         sums: list[float] = []
-        for one, part in zip(drawn, seen, strict=True):
-            moved = {name: torch.add(centre[name], shift, alpha=by) for name, shift in one.items()}
-            sums.append(run.variants.losses([moved], part).sum().item())
+        for group in groups:
+            moved = [
+                {name: torch.add(centre[name], shift, alpha=by) for name, shift in drawn[draw].items()}
+                for draw in group
+            ]
+            sums += run.variants.losses(moved, torch.stack([seen[draw] for draw in group])).sum(dim=1).tolist()
             if not sum(sums) <= most * total:
                 break
         return sums

@@ -1,0 +1,254 @@
+"""How many networks are trained to the target in an hour: the textbook loop, one at a time, and in fleets.
+
+    python benchmarks/fleets.py                                  # quick's shapes, on digits
+    python benchmarks/fleets.py small folder:/path/to/cifar10    # small's, on 2,000 images
+    python benchmarks/fleets.py paper folder:/path/to/cifar10    # paper's, on all images: a GPU
+
+Prints tables and adds them, with the environment, to ``benchmarks/results/fleets.json``. ``textbook`` is the
+loop that research repositories write: a DataLoader, plain layers, float32, one network and one step at a
+time with all threads. The others run on one core, or on the GPU; what is a
+share of the matrix rate is one of theirs. ``whole`` is the profile's grid (two runs
+of ``small``), trained by the textbook loop and as ``prunability run`` does it on all cores.
+"""
+
+import json
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.flop_counter import FlopCounterMode
+
+from prunability.config import Execution, NiNConfig, RunConfig, cores
+from prunability.data import Dataset, prepare
+from prunability.fleet import train_fleet
+from prunability.jobs import keep_memory
+from prunability.measures import REGISTRY, TrainedRun
+from prunability.runner import complete
+from prunability.session import project_root
+from prunability.studies import Study, open_study
+from prunability.training import CHECK_BELOW, DTYPES, LARGEST_IMAGE, build, train
+
+# Width, depth and batch size that are timed.
+SHAPES = {
+    "quick": [(24, 1, 32), (40, 1, 128), (64, 2, 32)],
+    "small": [(64, 2, 64)],
+    "paper": [(64, 2, 256), (128, 3, 256), (256, 4, 256)],
+}
+SIZES = (1, 4, 16, 64)
+# Measures that evaluate many variants of a network.
+SEARCHES = (
+    "prunability_magnitude", "prunability_layerwise", "prunability_random", "pacbayes", "pacbayes_magnitude",
+)  # fmt: skip
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+class Plain(nn.Sequential):
+    """The network-in-network as anyone would write it."""
+
+    def __init__(self, config: NiNConfig, channels: int, classes: int) -> None:
+        layers: list[nn.Module] = []
+        for block in range(config.depth):
+            for place in range(3):
+                inputs = config.width if block or place else channels
+                size, stride, padding = (1, 1, 0) if place else (3, 2, 1)
+                layers.append(nn.Conv2d(inputs, config.width, size, stride, padding, bias=False))
+                layers += [nn.BatchNorm2d(config.width), nn.ReLU()]
+            layers.append(nn.Dropout(config.dropout))
+        super().__init__(*layers, nn.Conv2d(config.width, classes, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+def textbook(config: RunConfig, data: Dataset, most_epochs: int) -> int:
+    """Train one network in the textbook way; returns its steps."""
+    assert isinstance(config.network, NiNConfig)
+    torch.manual_seed(config.seed)
+    rules, examples = config.training, TensorDataset(data.train_images.cpu().contiguous(), data.train_labels.cpu())
+    loader = DataLoader(examples, rules.batch_size, shuffle=True, drop_last=True)
+    network = Plain(config.network, data.train_images.shape[1], data.classes).to(DEVICE)
+    optimiser = torch.optim.SGD(
+        network.parameters(), rules.learning_rate, rules.momentum, weight_decay=rules.weight_decay
+    )
+    steps = 0
+    for _ in range(min(rules.max_epochs, most_epochs)):
+        network.train()
+        running = 0.0
+        for images, labels in loader:
+            loss = F.cross_entropy(network(images.to(DEVICE)), labels.to(DEVICE))
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            running += loss.item()
+        steps += len(loader)
+        if running / len(loader) < CHECK_BELOW:
+            network.eval()
+            with torch.no_grad():
+                total = sum(
+                    F.cross_entropy(network(images.to(DEVICE)), labels.to(DEVICE), reduction="sum").item()
+                    for images, labels in DataLoader(examples, 500)
+                )
+            if total / len(examples) <= rules.target_loss:
+                break
+    return steps
+
+
+def timed(work: Callable[[], list[int]]) -> tuple[float, list[int]]:
+    """Seconds of it, with what it returns."""
+    start = time.perf_counter()
+    steps = work()
+    if DEVICE.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start, steps
+
+
+def in_fleet(runs: list[RunConfig], data: Dataset, size: int) -> list[int]:
+    """Train a fleet; returns the steps of each network."""
+    return [one.result.steps for one in train_fleet(runs, data, size)]
+
+
+def flops(config: RunConfig, data: Dataset) -> int:
+    """Floating-point operations of one step of one network: matrix products, forward and backward."""
+    network = build(config, data.train_images.shape[1:], data.classes)
+    batch = data.train_images[: config.training.batch_size].cpu()
+    with FlopCounterMode(display=False) as counter:
+        network(batch).sum().backward()
+    return int(counter.get_total_flops())
+
+
+def matrix_rate(dtype: torch.dtype) -> float:
+    """The most operations a second of a large matrix product, the best of ten."""
+    size = 8192 if DEVICE.type == "cuda" else 1024
+    one, other = (torch.randn(size, size, device=DEVICE).to(dtype) for _ in range(2))
+    best = float("inf")
+    for _ in range(10):
+        if DEVICE.type == "cuda":
+            torch.cuda.synchronize()
+        best = min(best, timed(lambda: [len(one @ other)])[0])
+    return float(2 * size**3 / best)
+
+
+def members(study: Study, shape: tuple[int, int, int], count: int, **training: Any) -> list[RunConfig]:
+    """Runs of one shape: the grid's settings, with as many seeds as it takes."""
+    names = ("width", "depth", "batch_size")
+    of_grid = [run for run in study.runs if tuple(run.setting(name) for name in names) == shape]
+    changed = {"training": of_grid[0].training.model_copy(update=training)} if training else {}
+    return [
+        of_grid[number % len(of_grid)].model_copy(update={"seed": number // len(of_grid)} | changed)
+        for number in range(count)
+    ]
+
+
+def modes(study: Study, shape: tuple[int, int, int], most_epochs: int) -> list[dict[str, Any]]:
+    """A row for each way of training networks of one shape."""
+    cap = {"max_epochs": most_epochs} if most_epochs < 300 else {}
+    first = members(study, shape, 1)[0]
+    data = prepare(study.images, first.data, DEVICE, DTYPES[first.training.precision])
+    few = 4 if study.profile != "small" else 1
+    work: dict[str, tuple[int, Callable[[list[RunConfig]], list[int]]]] = {
+        "textbook": (few, lambda runs: [textbook(run, data, most_epochs) for run in runs]),
+        "one at a time": (few, lambda runs: [train(run, data)[2].steps for run in runs]),
+    }
+    # Fleets of large images on a CPU only show that they do not pay.
+    for size in SIZES if DEVICE.type == "cuda" or data.train_images[0, 0].numel() <= LARGEST_IMAGE else SIZES[:2]:
+        work[f"fleet of {size}"] = (max(few, size), partial(in_fleet, data=data, size=size))
+    torch.set_num_threads(1)
+    operations, rate = (
+        flops(first, data),
+        matrix_rate(torch.bfloat16 if first.training.precision == "bfloat16" else torch.float32),
+    )
+    rows = []
+    for mode, (count, function) in work.items():
+        torch.set_num_threads(cores() if mode == "textbook" else 1)
+        runs = members(study, shape, count, **cap)
+        seconds, steps = timed(lambda: function(runs))  # noqa: B023  (called at once)
+        total = sum(steps)
+        rows.append({
+            "width": shape[0], "depth": shape[1], "batch": shape[2], "mode": mode, "networks": count,
+            "seconds": seconds, "steps": total / count, "networks/h": 3600 * count / seconds,
+            "ms/step": 1e3 * seconds / total, "examples/s": total * shape[2] / seconds,
+            "TFLOP/s": operations * total / seconds / 1e12,
+            "of matrix rate": operations * total / seconds / rate,
+        })  # fmt: skip
+        print(rows[-1], flush=True)
+    return rows
+
+
+def whole(study: Study, runs: Sequence[RunConfig]) -> dict[str, float]:
+    """Seconds to train runs of a profile by the textbook loop, and by the library without measures."""
+    torch.set_num_threads(cores())
+    data = prepare(study.images, runs[0].data, DEVICE, torch.float32)
+    seconds, _ = timed(lambda: [textbook(run, data, run.training.max_epochs) for run in runs])
+    groups = dict(REGISTRY)
+    REGISTRY.clear()
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            execution = Execution(runs=Path(folder), data=project_root() / "data")
+            chosen = Study(study.name, study.profile, study.source, study.images, (), tuple(runs), claims=False)
+            ours, _ = timed(lambda: [record.result.steps for record in complete(chosen, execution)])
+    finally:
+        REGISTRY.update(groups)
+    return {"networks": len(runs), "textbook seconds": seconds, "library seconds": ours, "ratio": seconds / ours}
+
+
+def searches(study: Study, shape: tuple[int, int, int]) -> list[dict[str, Any]]:
+    """Seconds of the measures that try many variants of a network, one by one and in fleets."""
+    (config,) = members(study, shape, 1)
+    data = prepare(study.images, config.data, DEVICE, DTYPES[config.training.precision])
+    result = train(config, data)
+    rows = []
+    for name in SEARCHES:
+        seconds = {}
+        for batched in (False, True):
+            run = TrainedRun(config, data, *result)
+            run.variants.batched = batched
+            seconds[batched], _ = timed(lambda: [len(REGISTRY[name].function(run))])  # noqa: B023
+        chosen = TrainedRun(config, data, *result).variants.batched
+        rows.append({
+            "width": shape[0], "depth": shape[1], "measure": name, "one by one": seconds[False],
+            "in fleets": seconds[True], "rule": "in fleets" if chosen else "one by one",
+        })  # fmt: skip
+    return rows
+
+
+def shown(rows: Sequence[dict[str, Any]] | Sequence[dict[str, float]]) -> str:
+    """As a table."""
+    return pd.DataFrame(rows).to_string(index=False, float_format=lambda value: f"{value:.4g}")
+
+
+def main() -> None:
+    """Print the tables and add them to the results."""
+    profile, data = [*sys.argv[1:], *["quick", ""][len(sys.argv) - 1 :]][:2]
+    study = open_study("correlation", profile, data, 0, project_root() / "data")
+    keep_memory()
+    most_epochs = 2 if profile == "paper" else 300
+    rows = [row for shape in SHAPES[profile] for row in modes(study, shape, most_epochs)]
+    print(shown(rows))
+    torch.set_num_threads(1)
+    of_measures = [row for shape in SHAPES[profile] for row in searches(study, shape)] if profile == "quick" else []
+    print(shown(of_measures) if of_measures else "")
+    grid = list(study.runs) if profile == "quick" else members(study, SHAPES[profile][0], 2)
+    total = whole(study, grid) if profile != "paper" else {}
+    print(shown([total]) if total else "")
+    path = Path(__file__).parent / "results" / "fleets.json"
+    known = json.loads(path.read_text()) if path.exists() else {}
+    device = torch.cuda.get_device_name() if DEVICE.type == "cuda" else f"{cores()} CPU cores"
+    known[f"{profile}, {device}"] = {
+        "training": rows, "measures": of_measures, "whole": total,
+        "environment": {
+            "python": platform.python_version(), "torch": torch.__version__, "machine": platform.machine(),
+            "device": device, "data": study.images.title,
+        },
+    }  # fmt: skip
+    path.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

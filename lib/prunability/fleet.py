@@ -1,0 +1,295 @@
+"""Training many networks of one shape as one batched computation."""
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional as F
+
+from prunability.augmentation import augmented, moves
+from prunability.config import ResNetConfig, RunConfig
+from prunability.data import Dataset
+from prunability.dropout import dropout_keys, dropout_mask, places
+from prunability.graphs import Captured
+from prunability.networks import largest_map, make_network
+from prunability.training import (
+    ADAM_BETA2,
+    ADAM_EPS,
+    DTYPES,
+    LARGEST_IMAGE,
+    LARGEST_MAPS,
+    Course,
+    Result,
+    State,
+    batches,
+    build,
+    train,
+)
+
+# Of a GPU's free memory, what a fleet may take.
+GPU_SHARE = 0.8
+
+
+def shape_of(config: RunConfig) -> str:
+    """What the networks of a fleet have in common; all else may differ from network to network."""
+    network = config.network.model_dump(exclude={"dropout"})
+    rules = config.training
+    same = rules.model_dump(include={"optimiser", "batch_size", "augmentation", "precision"})
+    return json.dumps([config.data.model_dump(), network, same], sort_keys=True)
+
+
+class Trained(NamedTuple):
+    """A finished training; ``seconds`` is the network's share of the time its fleet took."""
+
+    config: RunConfig
+    initial: State
+    final: State
+    result: Result
+    seconds: float
+
+
+@dataclass
+class Member:
+    """A network in training."""
+
+    config: RunConfig
+    initial: State
+    course: Course
+    seconds: float = 0.0
+
+
+def fleet_size(config: RunConfig, image: Sequence[int]) -> int | None:
+    """How many networks are best trained side by side on a CPU core, for images [channels, H, W].
+
+    None where one at a time is faster: on large images, whose convolutions leave a core no idle moment.
+    Which of the two it is depends on the configuration alone, so that company never changes a result; in
+    bfloat16 it would, since there a batched product's bits depend on the size of the batch.
+    """
+    if image[1] * image[2] > LARGEST_IMAGE or config.training.precision == "bfloat16":
+        return None
+    largest = largest_map(make_network(config.network, image, 2), image)
+    return max(1, LARGEST_MAPS // (largest * config.training.batch_size))
+
+
+def trained(configs: Sequence[RunConfig], data: Dataset) -> Iterator[Trained]:
+    """Train networks of one shape in the way that is fastest on the device of the data."""
+    if data.train_images.device.type == "cuda":
+        # The 3×3 convolutions of a residual network are best left to the library's own kernels.
+        size = None if isinstance(configs[0].network, ResNetConfig) else _fitting(configs, data)
+    else:
+        size = fleet_size(configs[0], data.train_images.shape[1:])
+    if size:
+        yield from train_fleet(configs, data, size)
+    else:
+        for config in configs:
+            start = time.perf_counter()
+            initial, final, result = train(config, data)
+            yield Trained(config, initial, final, result, time.perf_counter() - start)
+
+
+def _fitting(configs: Sequence[RunConfig], data: Dataset) -> int:
+    """How many networks fit into the memory of a GPU, from what a step of one of them takes."""
+    fleet = Fleet(configs[0], data)
+    fleet.enter(configs[:1])
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    fleet.epoch()
+    needed = torch.cuda.max_memory_allocated() - before + 4 * fleet.weights.nbytes
+    del fleet
+    torch.cuda.empty_cache()
+    free, _ = torch.cuda.mem_get_info()
+    return max(1, min(len(configs), int(free * GPU_SHARE / needed)))
+
+
+def train_fleet(configs: Sequence[RunConfig], data: Dataset, size: int) -> Iterator[Trained]:
+    """Train networks of one shape, at most ``size`` at a time; yields each one as soon as it ends.
+
+    Each is trained as :func:`prunability.training.train` would train it alone, to rounding: same initial
+    weights, data order and dropout noise, same rule of stopping. A network that has ended leaves at the end
+    of its epoch and one that waits takes its place.
+
+    Raises:
+        ValueError: the configurations are not all of one shape.
+    """
+    if len({shape_of(config) for config in configs}) > 1:
+        raise ValueError(
+            "a fleet's networks must share data, architecture, optimiser, batch size, augmentation and precision"
+        )
+    waiting, fleet = list(configs), Fleet(configs[0], data)
+    while waiting or fleet.members:
+        start = time.perf_counter()
+        fleet.enter([waiting.pop(0) for _ in range(min(len(waiting), size - len(fleet.members)))])
+        fleet.epoch()
+        seconds = (time.perf_counter() - start) / len(fleet.members)
+        for member in fleet.members:
+            member.seconds += seconds
+        yield from fleet.leave()
+
+
+class Fleet:
+    """Networks of one shape in training. Row m of each tensor belongs to the m-th member.
+
+    ``weights`` holds every parameter of a network in a row [M, ω]; the parameters of ``network`` are views
+    of it, so that all are updated at once.
+    """
+
+    def __init__(self, config: RunConfig, data: Dataset) -> None:
+        self.data, self.shape = data, data.train_images.shape[1:]
+        self.device, self.dtype = data.train_images.device, DTYPES[config.training.precision]
+        self.adam = config.training.optimiser == "adam"
+        self.autocast = config.training.precision == "bfloat16"
+        self.network = build(config, self.shape, data.classes).to(self.device)
+        self.names = list(self.network.state_dict())
+        self.parts = {name: tensor.shape for name, tensor in self.network.named_parameters()}
+        self.members: list[Member] = []
+        self.captured: Captured | None = None
+        self.weights = torch.empty(0, sum(shape.numel() for shape in self.parts.values())).to(data.train_images)
+        # Of each parameter: SGD's momentum, or Adam's two moments; of each network: how many steps it took.
+        self.moments = [torch.empty_like(self.weights) for _ in range(2 if self.adam else 1)]
+        self.taken = torch.empty(0, 1).to(self.weights)
+        self.buffers = {name: tensor[None][:0] for name, tensor in self.network.named_buffers()}
+
+    def enter(self, configs: Sequence[RunConfig]) -> None:
+        """Add networks, untrained."""
+        if not configs:
+            return
+        states = [build(config, self.shape, self.data.classes).state_dict() for config in configs]
+        for config, state in zip(configs, states, strict=True):
+            initial = {name: tensor.clone() for name, tensor in state.items()}
+            self.members.append(Member(config, initial, Course(config.training)))
+        fresh = torch.stack([torch.cat([state[name].flatten() for name in self.parts]) for state in states])
+        self.weights = torch.cat([self.weights, fresh.to(self.device)])
+        zeros = torch.zeros_like(fresh, device=self.device)
+        self.moments = [torch.cat([known, zeros]) for known in self.moments]
+        self.taken = torch.cat([self.taken, zeros[:, :1]])
+        for name, known in self.buffers.items():
+            self.buffers[name] = torch.cat([known, torch.stack([s[name] for s in states]).to(self.device)])
+        self._bind()
+
+    def leave(self) -> list[Trained]:
+        """Take out the networks whose training has ended."""
+        ended = [row for row, member in enumerate(self.members) if member.course.status is not None]
+        if not ended:
+            return []
+        of_train, of_test = (self.logits(ended, x) for x in (self.data.train_images, self.data.test_images))
+        trained = []
+        for place, row in enumerate(ended):
+            member = self.members[row]
+            result = member.course.result(of_train[place], self.data, of_test[place])
+            trained.append(Trained(member.config, member.initial, self._state(row), result, member.seconds))
+        stay = [row for row in range(len(self.members)) if row not in ended]
+        self.members = [self.members[row] for row in stay]
+        self.weights, self.taken = self.weights[stay], self.taken[stay]
+        self.moments = [known[stay] for known in self.moments]
+        self.buffers = {name: tensor[stay] for name, tensor in self.buffers.items()}
+        self._bind()
+        return trained
+
+    def epoch(self) -> None:
+        """Every network passes once over the training set, in its own order, and is judged."""
+        configs = [member.config for member in self.members]
+        epochs = [len(member.course.curve) for member in self.members]
+        pairs = list(zip(configs, epochs, strict=True))
+        order = torch.stack([batches(config, epoch) for config, epoch in pairs]).to(self.device)
+        steps = order.shape[1]
+        keys = torch.stack([dropout_keys(config, epoch, steps, len(self.dropped)) for config, epoch in pairs])
+        keys = keys.to(self.device)
+        moved = torch.stack([moves(config, epoch, steps, self.shape) for config, epoch in pairs]).to(self.device)
+        self.network.train()
+        parts = [self.step(order[:, step], keys[:, step], moved[:, step]) for step in range(steps)]
+        losses = torch.stack(parts, dim=1)
+        rows = [
+            row
+            for row, (member, of_row) in enumerate(zip(self.members, losses.double().cpu(), strict=True))
+            if member.course.epoch_done(of_row)
+        ]
+        if rows:
+            outputs = self.logits(rows, self.data.train_images).double()
+            for row, of_row in zip(rows, outputs, strict=True):
+                self.members[row].course.evaluated(F.cross_entropy(of_row, self.data.train_labels).item())
+
+    @torch.no_grad()
+    def logits(self, rows: Sequence[int], images: Tensor) -> Tensor:
+        """Logits [rows, N, classes] of images [N, channels, H, W] in evaluation mode."""
+        self.network.eval()
+        chosen = {name: tensor[rows] for name, tensor in self.network.state_dict().items()}
+        parts = images.split(128)
+        return torch.cat(
+            [functional_call(self.network, chosen, (part.permute(1, 2, 3, 0)[None],)).mT for part in parts], dim=1
+        )
+
+    def step(self, index: Tensor, keys: Tensor, moved: Tensor) -> Tensor:
+        """One step of every network on the examples at ``index`` [M, B]; returns the losses [M].
+
+        ``keys`` [M, layers, 2] are those of the dropout noise, ``moved`` [M, B, 3] say how the examples are
+        augmented. On a GPU the step is captured as a graph when it is first taken, and then replayed.
+        """
+        if self.device.type != "cuda":
+            return self._step(index, keys, moved)
+        if self.captured is None:
+            state = [self.weights, self.taken, *self.moments, *self.buffers.values()]
+            examples = [tensor.to(self.device) for tensor in (index, keys, moved)]
+            self.captured = Captured(self._step, state, *examples)
+        return self.captured(index, keys, moved)
+
+    def _step(self, index: Tensor, keys: Tensor, moved: Tensor) -> Tensor:
+        x = augmented(self.data.train_images[index.flatten()], moved.flatten(0, 1))
+        masks = [
+            dropout_mask(keys[:, layer], self.dropout, places(shape, index.shape[1], True, self.device))
+            for layer, shape in enumerate(self.dropped)
+        ]
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
+            outputs = self.network(x.unflatten(0, index.shape).movedim(1, -1), masks)
+            losses = F.cross_entropy(outputs, self.data.train_labels[index], reduction="none").mean(dim=1)
+        found = torch.autograd.grad(losses.sum(), list(self.network.parameters()))
+        self._update(torch.cat([part.flatten(1) for part in found], dim=1))
+        return losses.detach()
+
+    def _update(self, gradient: Tensor) -> None:
+        """What ``torch.optim.SGD`` and ``Adam`` do, with a network's settings for each row [M, ω].
+
+        One rounding an operation, so that a network's bits do not depend on its place in the fleet.
+        """
+        gradient.add_(self.weights * self.decay)
+        first = self.moments[0].mul_(self.factor)
+        if not self.adam:
+            self.weights.sub_(first.add_(gradient) * self.rate)
+            return
+        self.taken.add_(1)
+        first.add_(gradient * (1 - self.factor))
+        second = self.moments[1].mul_(ADAM_BETA2).add_(gradient.mul_(gradient).mul_(1 - ADAM_BETA2))
+        scale = (1 - ADAM_BETA2**self.taken).sqrt_()
+        step = first / second.sqrt().div_(scale).add_(ADAM_EPS)
+        self.weights.sub_(step.mul_(self.rate / (1 - self.factor**self.taken)))
+
+    def _bind(self) -> None:
+        """Let the network's parameters and statistics be those of the members there are now."""
+        self.captured = None
+        place = 0
+        for name, shape in self.parts.items():
+            owner, _, own = name.rpartition(".")
+            view = self.weights[:, place : place + shape.numel()].unflatten(1, shape)
+            setattr(self.network.get_submodule(owner), own, nn.Parameter(view))
+            place += shape.numel()
+        for name, tensor in self.buffers.items():
+            owner, _, own = name.rpartition(".")
+            setattr(self.network.get_submodule(owner), own, tensor)
+        rules = [member.config.training for member in self.members]
+        self.rate = self._column([rule.learning_rate for rule in rules])
+        self.decay = self._column([rule.weight_decay for rule in rules])
+        self.factor = self._column([rule.momentum for rule in rules])
+        rates = [member.config.dropout for member in self.members]
+        self.dropout = self._column(rates)[:, 0]
+        self.dropped = self.network.dropout_shapes(self.shape) if any(rates) else []
+
+    def _column(self, values: Sequence[float]) -> Tensor:
+        return torch.tensor(values, dtype=self.dtype, device=self.device)[:, None]
+
+    def _state(self, row: int) -> State:
+        state = self.network.state_dict()
+        return {name: state[name][row].cpu().clone() for name in self.names}
