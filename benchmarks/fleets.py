@@ -29,6 +29,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from torch.utils.flop_counter import FlopCounterMode
 
 from prunability.config import Execution, NiNConfig, RunConfig, cores
+from prunability.course import CHECK_BELOW
 from prunability.data import Dataset, prepare
 from prunability.fleet import train_fleet
 from prunability.jobs import keep_memory
@@ -36,7 +37,7 @@ from prunability.measures import REGISTRY, TrainedRun
 from prunability.runner import complete
 from prunability.session import project_root
 from prunability.studies import Study, open_study
-from prunability.training import CHECK_BELOW, DTYPES, LARGEST_IMAGE, build, train
+from prunability.training import DTYPES, LARGEST_IMAGE, build, train
 
 # Width, depth and batch size that are timed.
 SHAPES = {

@@ -7,8 +7,8 @@ import pytest
 
 from prunability.claims import (
     LEAST_RUNS,
+    Count,
     Criterion,
-    Rank,
     Verdict,
     combine,
     judge,
@@ -55,12 +55,12 @@ def test_criterion(low: float, high: float, side: str, expected: Verdict) -> Non
 
 
 def test_rank_is_decided_by_the_place() -> None:
-    assert Rank("r", Estimate(0.25, 0.1, 0.9), "below", 0.25).verdict == "supported"
-    assert Rank("r", Estimate(0.26, 0.1, 0.2), "below", 0.25).verdict == "not supported"
+    assert Count("r", Estimate(0.25, 0.1, 0.9), "below", 0.25).verdict == "supported"
+    assert Count("r", Estimate(0.26, 0.1, 0.2), "below", 0.25).verdict == "not supported"
 
 
 def test_a_rank_says_what_is_wanted_of_it() -> None:
-    assert Rank("r", Estimate(0.25, 0.1, 0.9), "below", 0.25).wanted.startswith("at most 0.25")
+    assert Count("r", Estimate(0.25, 0.1, 0.9), "below", 0.25).wanted.startswith("at most 0.25")
     assert Criterion("s", Estimate(0.25, 0.1, 0.9), "below", 0.25).wanted == "below 0.25"
 
 
@@ -70,7 +70,7 @@ def test_an_end_near_its_threshold_is_said() -> None:
     assert near.words == "0.500 [0.304, 0.600]"
     assert "Monte Carlo" in near.caution
     assert (far.words, far.caution) == ("0.50 [0.40, 0.60]", "")
-    assert Rank("r", Estimate(0.25, 0.25, 0.5), "below", 0.25).caution == ""
+    assert Count("r", Estimate(0.25, 0.25, 0.5), "below", 0.25).caution == ""
 
 
 def test_many_conditions_are_counted_and_the_worst_told() -> None:

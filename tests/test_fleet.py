@@ -7,7 +7,8 @@ import torch
 from conftest import DEVICES
 from prunability.config import MLPConfig, NetworkConfig, NiNConfig, ResNetConfig, RunConfig
 from prunability.data import Dataset, ImageSet, prepare
-from prunability.fleet import Trained, fleet_size, train_fleet, trained
+from prunability.dispatch import fleet_size, trained
+from prunability.fleet import Trained, train_fleet
 from prunability.measures import TrainedRun
 from prunability.training import one_thread, train
 

@@ -13,15 +13,17 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 from prunability.session import project_root
+from prunability.studies import STUDIES
 
 ROOT = project_root()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # Each module uses only modules before it in this list, and its own package.
 LAYERS = [
-    "seeding", "config", "data", "layers", "networks", "dropout", "augmentation", "training", "graphs", "fleet",
-    "scan", "pruning", "measures", "store", "studies", "progress", "jobs", "runner", "statistics", "information",
-    "environments", "tables", "claims", "verdicts", "comparison", "style", "figures", "figures_comparison",
-    "example", "text", "session", "notebooks", "cli", "__main__",
+    "seeding", "config", "data", "course", "layers", "networks", "dropout", "augmentation", "checkpoints",
+    "training", "graphs", "fleet", "dispatch", "scan", "pruning", "measures", "store", "studies", "progress",
+    "jobs", "runner", "statistics", "information", "environments", "tables", "descent", "claims", "verdicts",
+    "comparison", "style", "figures", "figures_comparison", "figures_descent", "example", "text",
+    "text_descent", "session", "notebooks", "cli", "__main__",
 ]  # fmt: skip
 
 
@@ -81,13 +83,19 @@ def test_modules_stay_small() -> None:
 
 
 def test_committed_figures_are_of_one_making() -> None:
-    """One code, one study and one set of records behind every figure and verdict that is committed."""
+    """One code behind every figure and verdict that is committed, and one set of records for each study."""
     made = [json.loads(path.read_text()) for path in (ROOT / "figures" / "quick").glob("*.json")]
     verdicts = [claim for content in made if "C1" in content for claim in content.values()]
     provenances = [content for content in made if "C1" not in content] + [v["provenance"] for v in verdicts]
     assert len(provenances) > len(verdicts) > 0
-    for key in ("source", "study", "records", "versions"):
+    for key in ("source", "versions"):
         assert len({json.dumps(provenance[key], sort_keys=True) for provenance in provenances}) == 1, key
+    studies = {provenance["study"]["name"] for provenance in provenances}
+    assert studies == set(STUDIES)
+    for study in studies:
+        of_study = [provenance for provenance in provenances if provenance["study"]["name"] == study]
+        for key in ("study", "records"):
+            assert len({json.dumps(provenance[key], sort_keys=True) for provenance in of_study}) == 1, key
     for claim in verdicts:
         assert claim["swept"] is None or claim["sensitivity"][f"{claim['swept']:g}"] == claim["verdict"]
 

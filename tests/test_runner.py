@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from prunability import fleet, jobs
+from prunability import dispatch, fleet, jobs
 from prunability import measures as measures_module
 from prunability.cli import app
 from prunability.config import Execution, PrunabilityError
@@ -114,12 +114,12 @@ def test_what_is_not_finite_is_undefined(
 def test_one_failure_does_not_stop_the_others(
     study: Study, execution: Execution, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = fleet.trained
+    whole = dispatch.trained
 
-    def trained(configs, data):  # type: ignore[no-untyped-def]
+    def trained(configs, data, checkpoint):  # type: ignore[no-untyped-def]
         if study.runs[1] in configs:
             raise RuntimeError("a broken run")
-        return whole(configs, data)
+        return whole(configs, data, checkpoint)
 
     monkeypatch.setattr(jobs, "trained", trained)
     assert study.runs[1] in fleets(list(study.runs), (1, 8, 8), execution)[-1]

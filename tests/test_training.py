@@ -1,24 +1,28 @@
 from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
+from prunability import checkpoints, training
 from prunability.config import RunConfig
+from prunability.course import CHECK_BELOW
 from prunability.data import Dataset, ImageSet, prepare
 from prunability.dropout import dropout_keys, dropout_mask, places
 from prunability.measures import TrainedRun
 from prunability.networks import NiN
 from prunability.seeding import generator
-from prunability.training import CHECK_BELOW, batches, build, mean_loss, one_thread, train
+from prunability.training import batches, build, mean_loss, one_thread, train
 
 CPU = torch.device("cpu")
 
 
-def altered(config: RunConfig, **training: object) -> RunConfig:
+def altered(config: RunConfig, **rules: object) -> RunConfig:
     content = config.model_dump()
-    content["training"].update(training)
+    content["training"].update(rules)
     return RunConfig.model_validate(content)
 
 
@@ -111,6 +115,45 @@ def test_a_budget_is_spent(small_run: RunConfig, small_data: Dataset, trained: T
     assert all(loss is None for _, loss in result.curve[:-1])
     _, _, result = train(altered(small_run, max_epochs=2, stop_at_target=False), small_data)
     assert (result.status, result.epochs) == ("not converged", 2)
+
+
+@pytest.mark.parametrize("optimiser", ["sgd", "adam"])
+def test_a_killed_training_goes_on_bit_for_bit(
+    small_run: RunConfig, small_data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimiser: str
+) -> None:
+    config = altered(small_run, optimiser=optimiser, learning_rate=0.01, max_epochs=6, precision="float64")
+    expected = train(config, small_data)
+    monkeypatch.setattr(checkpoints, "EVERY", 0.0)
+    whole, path = training._epoch, tmp_path / "runs" / "one.checkpoint"
+
+    def killed(*arguments: Any) -> Tensor:
+        if arguments[-1] == 4:
+            raise KeyboardInterrupt
+        return whole(*arguments)
+
+    monkeypatch.setattr(training, "_epoch", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train(config, small_data, path)
+    begun: list[int] = []
+
+    def watched(*arguments: Any) -> Tensor:
+        begun.append(arguments[-1])
+        return whole(*arguments)
+
+    monkeypatch.setattr(training, "_epoch", watched)
+    found = train(config, small_data, path)
+    assert begun == [4, 5]
+    assert asdict(found[2]) == asdict(expected[2])
+    for states in zip(found[:2], expected[:2], strict=True):
+        assert all(torch.equal(states[0][name], tensor) for name, tensor in states[1].items())
+    # Another run's checkpoint, or half of one, is not gone on from.
+    begun.clear()
+    train(altered(config, weight_decay=0.1), small_data, path)
+    assert begun == [*range(6)]
+    path.write_bytes(path.read_bytes()[:1000])
+    begun.clear()
+    train(config, small_data, path)
+    assert begun == [*range(6)]
 
 
 def test_adam_equals_the_textbook(small_run: RunConfig, small_data: Dataset) -> None:

@@ -71,13 +71,13 @@ class Criterion:
 
 
 @dataclass(frozen=True)
-class Rank(Criterion):
-    """A place among measures as a share of their number: it is at most the threshold or it is not."""
+class Count(Criterion):
+    """Something counted, such as a place among measures: it is at most the threshold or it is not."""
 
     @property
     def wanted(self) -> str:
         """The condition in words."""
-        return f"at most {self.threshold:g}, the place itself"
+        return f"at most {self.threshold:g}, the count itself"
 
     @property
     def close(self) -> bool:
@@ -86,7 +86,7 @@ class Rank(Criterion):
 
     @property
     def verdict(self) -> Verdict:
-        """The place decides, not its interval."""
+        """The count decides, not its interval."""
         return "supported" if self.estimate.value <= self.threshold else "not supported"
 
 
@@ -94,7 +94,8 @@ class Rank(Criterion):
 class Claim:
     """A claim of the abstract with its criteria and what they come to.
 
-    ``sensitivity`` maps other thresholds in place of ``swept`` to the verdict they would give.
+    ``sensitivity`` maps other thresholds in place of ``swept`` to the verdict they would give. ``undecided``
+    says why these networks cannot decide it, whatever the criteria; empty where they can.
     """
 
     id: str
@@ -104,6 +105,7 @@ class Claim:
     verdict: Verdict
     swept: float | None
     sensitivity: dict[str, Verdict]
+    undecided: str = ""
 
 
 def combine(criteria: Sequence[Criterion], enough: bool) -> Verdict:
@@ -119,24 +121,33 @@ def combine(criteria: Sequence[Criterion], enough: bool) -> Verdict:
 CLAIMS = {
     "C1": "Prunability is highly predictive of generalization across a set of convolutional networks.",
     "C2": "Prunability does not grow with network size, unlike existing pruning-based measures.",
+    "C3": "Prunability correlates highly with test loss, also under double descent.",
     "C4": "The success of prunability is not explained by margin, flatness or optimization speed.",
     "C5": "Prunability is similar to, but more predictive than, flatness measures.",
     "C6": "The predictions of prunability share little information with those of other baselines.",
 }
 
 
-def judge(key: str, n: int, criteria: Sequence[Criterion], enough: bool, swept: float | None = STRONG) -> Claim:
+def judge(
+    key: str,
+    n: int,
+    criteria: Sequence[Criterion],
+    enough: bool,
+    swept: float | None = STRONG,
+    undecided: str = "",
+) -> Claim:
     """The verdict on a claim, with those that other thresholds in place of ``swept`` would give."""
 
     def at(threshold: float) -> Verdict:
         moved = [
-            replace(c, threshold=threshold) if c.threshold == swept and not isinstance(c, Rank) else c
+            replace(c, threshold=threshold) if c.threshold == swept and not isinstance(c, Count) else c
             for c in criteria
         ]
-        return combine(moved, enough)
+        return "inconclusive" if undecided and enough else combine(moved, enough)
 
     sensitivity = {} if swept is None else {f"{threshold:g}": at(threshold) for threshold in SWEEPS[swept]}
-    return Claim(key, CLAIMS[key], n, tuple(criteria), combine(criteria, enough), swept, sensitivity)
+    verdict = at(swept) if swept is not None else combine(criteria, enough)
+    return Claim(key, CLAIMS[key], n, tuple(criteria), verdict, swept, sensitivity, undecided)
 
 
 def sentence(claim: Claim, what: str) -> str:
@@ -144,8 +155,9 @@ def sentence(claim: Claim, what: str) -> str:
     reasons = {
         "supported": "every condition holds",
         "not supported": "a condition fails",
-        "inconclusive": f"an interval straddles its threshold: {claim.n} networks are too few to tell",
-        "insufficient n": f"a verdict needs {LEAST_RUNS} converged runs of a profile that may claim one",
+        "inconclusive": claim.undecided
+        or f"an interval straddles its threshold: {claim.n} networks are too few to tell",
+        "insufficient n": f"a verdict needs {LEAST_RUNS} runs of a profile that may claim one",
     }
     shown = claim.criteria
     counted = ""

@@ -13,7 +13,7 @@ from prunability.jobs import lacking
 from prunability.measures import REGISTRY
 from prunability.runner import complete, survey
 from prunability.session import Parameters, validate
-from prunability.studies import STUDIES, Study, open_study
+from prunability.studies import STUDIES, Study, open_study, profiles
 from prunability.tables import left_out, runs_table
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -63,7 +63,7 @@ def status(
 ) -> None:
     """Say what is done, missing and left out, and how long the rest will take."""
     with _explained():
-        for name in [study] if study else STUDIES:
+        for name in [study] if study else [name for name in STUDIES if profile in profiles(name)] or STUDIES:
             _report(*_open(name, profile, data, seed, device, runs, workers))
 
 
@@ -80,15 +80,13 @@ def figures(
     """Execute the notebooks and write figures/PROFILE/."""
     with _explained():
         values = {"profile": profile, **_pairs(parameter or [])}
-        for study in STUDIES:
-            validate(study, values, strict=False)
         try:
             from prunability import notebooks  # noqa: PLC0415  (the only command that needs Jupyter)
         except ImportError as error:
             raise PrunabilityError(
                 f"figures needs Jupyter and papermill ({error}): pip install 'prunability[notebooks]'"
             ) from error
-        for path in notebooks.execute(notebooks.sources(notebook or []), values, workers):
+        for path in notebooks.execute(notebooks.sources(notebook or [], values["profile"]), values, workers):
             typer.echo(f"wrote {path}")
 
 

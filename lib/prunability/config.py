@@ -118,9 +118,9 @@ class RunConfig(_Frozen):
         return self.network.dropout if isinstance(self.network, NiNConfig) else 0.0
 
     def setting(self, name: str) -> float:
-        """A hyperparameter of the network or the training, by name."""
-        part = self.network if name in type(self.network).model_fields else self.training
-        value: float = getattr(part, name)
+        """A hyperparameter of the network, the training or the data, by name."""
+        parts = (self.network, self.training, self.data)
+        value: float = next(getattr(part, name) for part in parts if name in type(part).model_fields)
         return value
 
     def seed_key(self, purpose: str) -> tuple[str, str]:

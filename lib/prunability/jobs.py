@@ -14,7 +14,7 @@ import torch
 
 from prunability.config import RunConfig
 from prunability.data import Dataset, load_images, prepare
-from prunability.fleet import trained
+from prunability.dispatch import trained
 from prunability.measures import REGISTRY, Estimated, TrainedRun, UndefinedMeasureError
 from prunability.store import Measured, Record, RunStore
 from prunability.training import DTYPES
@@ -48,7 +48,7 @@ def train_runs(place: Place, configs: list[RunConfig]) -> list[str]:
     data, store = place.dataset(configs[0]), RunStore(place.runs)
     made_by = environment(data.train_images.device, load_images(place.source, place.data).title)
     endings: list[str] = []
-    for config, initial, final, result, seconds in trained(configs, data):
+    for config, initial, final, result, seconds in trained(configs, data, store.checkpoint):
         weights = store.save_weights(config, initial, final)
         store.save(Record(config, result, {}, weights, {"training": seconds}, made_by))
         endings.append(result.status)

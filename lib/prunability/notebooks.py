@@ -1,5 +1,6 @@
 """Driving the notebooks: train what they need, execute them with papermill, publish clean copies."""
 
+import itertools
 import json
 import re
 import sys
@@ -18,22 +19,40 @@ from traitlets.config import Config
 from prunability.config import PrunabilityError, cores, writable
 from prunability.runner import complete
 from prunability.session import Parameters, project_root, validate
-from prunability.studies import open_study
+from prunability.studies import STUDIES, open_study, profiles
 
 # Encrypt what passes between this process and a kernel where the kernel can; without it, the kernel warns.
 KERNEL = Config({"KernelManager": {"transport_encryption": "auto"}})
 
 
-def sources(names: Sequence[str]) -> list[Path]:
-    """The notebooks asked for by name, all of them if none is.
+def sources(names: Sequence[str], profile: str) -> list[Path]:
+    """The notebooks asked for by name; if none is, all whose study has the profile.
 
     Raises:
-        PrunabilityError: there is no such notebook.
+        PrunabilityError: there is no such notebook, or no study has the profile.
     """
     known = {path.stem: path for path in sorted((project_root() / "notebooks").glob("*.ipynb"))}
     if unknown := [name for name in names if name.removesuffix(".ipynb") not in known]:
         raise PrunabilityError(f"unknown notebook {', '.join(unknown)}: there are {', '.join(known)}")
-    return [known[name.removesuffix(".ipynb")] for name in names] or list(known.values())
+    if names:
+        return [known[name.removesuffix(".ipynb")] for name in names]
+    found = [path for path in known.values() if profile in profiles(study_of(path))]
+    if not found:
+        every = dict.fromkeys(itertools.chain.from_iterable(STUDIES.values()))
+        raise PrunabilityError(f"unknown profile {profile!r}: it must be one of {', '.join(every)}")
+    return found
+
+
+def study_of(path: Path) -> str:
+    """The study of a notebook, from its metadata.
+
+    Raises:
+        PrunabilityError: it names none.
+    """
+    study = nbformat.read(path, as_version=4).metadata.get("prunability", {}).get("study")
+    if study is None:
+        raise PrunabilityError(f"{path.name}: its metadata names no study (prunability.study)")
+    return str(study)
 
 
 def execute(notebooks: Sequence[Path], values: Mapping[str, Any], workers: int = 0) -> list[Path]:
@@ -45,19 +64,14 @@ def execute(notebooks: Sequence[Path], values: Mapping[str, Any], workers: int =
     Raises:
         PrunabilityError: a parameter is not allowed, or a notebook failed.
     """
-    plan = [(path, nbformat.read(path, as_version=4)) for path in notebooks]
-    checked: dict[str, Parameters] = {}
-    for path, notebook in plan:
-        study = notebook.metadata.get("prunability", {}).get("study")
-        if study is None:
-            raise PrunabilityError(f"{path.name}: its metadata names no study (prunability.study)")
-        checked[study] = validate(study, dict(values), strict=False)
+    plan = [(path, study_of(path)) for path in notebooks]
+    checked = {study: validate(study, dict(values), strict=False) for _, study in plan}
     folder = next(iter(checked.values())).figures_folder / "notebooks"
     writable(folder, "figures")
     for study, parameters in checked.items():
         execution = parameters.execution(workers)
         complete(open_study(study, parameters.profile, parameters.data, parameters.seed, execution.data), execution)
-    jobs = [(path, _changed(checked[notebook.metadata["prunability"]["study"]]), folder) for path, notebook in plan]
+    jobs = [(path, _changed(checked[study]), folder) for path, study in plan]
     pool = joblib.Parallel(min(cores(), len(jobs)))
     done: list[Path] = pool(joblib.delayed(_execute)(*job) for job in jobs)
     return done

@@ -13,7 +13,8 @@ import joblib
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from prunability.config import Execution, PrunabilityError, RunConfig, writable
-from prunability.fleet import fleet_size, shape_of
+from prunability.dispatch import fleet_size
+from prunability.fleet import shape_of
 from prunability.jobs import Place, keep_memory, lacking, measure_runs, train_runs
 from prunability.measures import REGISTRY
 from prunability.progress import progress

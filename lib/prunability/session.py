@@ -17,12 +17,12 @@ from prunability import style
 from prunability.claims import Claim
 from prunability.config import Execution, PrunabilityError, explain, writable
 from prunability.data import prepare
-from prunability.example import Example, curves
+from prunability.example import Example, curves, tolerance_curves
 from prunability.measures import HEADLINE_MEASURE, TrainedRun
 from prunability.runner import complete
 from prunability.store import Record, RunStore, checksum_of
 from prunability.studies import Study, find_profile, open_study
-from prunability.tables import converged, left_out, runs_table
+from prunability.tables import compared, left_out, runs_table
 from prunability.training import DTYPES, one_thread
 
 PACKAGE = Path(__file__).parent
@@ -109,7 +109,7 @@ class Session:
         """Train and measure what is missing; returns the table of all runs."""
         self.records = complete(self.study, self.execution)
         table = runs_table(self.records)
-        if (usable := len(converged(table))) < 2:
+        if (usable := len(compared(table))) < 2:
             raise PrunabilityError(
                 f"only {usable} of {len(table)} runs converged ({left_out(table)}): nothing can be correlated. "
                 "Use another profile, or data that these networks can learn"
@@ -131,10 +131,23 @@ class Session:
 
     def example(self, table: pd.DataFrame) -> Example:
         """The loss curves of the network whose prunability is the median of the converged ones."""
-        ordered = converged(table).sort_values([HEADLINE_MEASURE, "run"])
+        ordered = compared(table).sort_values([HEADLINE_MEASURE, "run"])
         row = ordered.iloc[len(ordered) // 2]
         with one_thread():
             return curves(self.trained(str(row["run"])), row, self.study.hyperparameters)
+
+    def tolerances(self, table: pd.DataFrame, runs: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """The pruning curves of some networks, and where each tolerance meets them."""
+        networks = {}
+        for run in runs:
+            row = table[table["run"] == run].iloc[0]
+            networks[f"width {row['width']}, {row['parameter_count']:,.0f} parameters"] = (self.trained(run), row)
+        with one_thread():
+            return tolerance_curves(networks)
+
+    def part(self, table: pd.DataFrame, name: str = "grid") -> pd.DataFrame:
+        """The rows of a table of runs that belong to one of the study's grids."""
+        return table[table["run"].isin(self.study.parts[name])].reset_index(drop=True)
 
     def provenance(self) -> dict[str, Any]:
         """What a figure was made from: code, configuration, records, versions. No time and no place."""
@@ -147,7 +160,7 @@ class Session:
             },
             "data": {"title": self.study.images.title, "checksum": self.study.images.checksum},
             "records": checksum_of(self.records),
-            "runs_used": len(converged(table)),
+            "runs_used": len(compared(table)),
             "runs_left_out": left_out(table),
             "devices": sorted({record.environment["device"] for record in self.records}),
             "versions": {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},

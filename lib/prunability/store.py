@@ -18,7 +18,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from prunability.config import PrunabilityError, RunConfig, digest, explain
-from prunability.training import Result, State
+from prunability.course import Result
+from prunability.training import State
 
 
 @dataclass(frozen=True)
@@ -108,13 +109,18 @@ class RunStore:
             raise _damaged(self._weights(config), "the weights of a finished run are missing")
         return record
 
+    def checkpoint(self, config: RunConfig) -> Path:
+        """Where an unfinished training keeps what it has reached."""
+        return self.folder / f"{config.hash}.checkpoint"
+
     def save(self, record: Record) -> None:
-        """Write a record atomically, over an older one of the same run."""
+        """Write a record atomically, over an older one of the same run; its training needs no checkpoint more."""
         raw = json.loads(
             json.dumps({**record.content(), "seconds": record.seconds, "environment": record.environment})
         )
         raw["checksum"] = digest(raw)
         self._write(self.path(record.config), (json.dumps(raw, indent=1) + "\n").encode())
+        self.checkpoint(record.config).unlink(missing_ok=True)
 
     def save_weights(self, config: RunConfig, initial: State, final: State) -> str:
         """Write initial and final weights atomically and return their checksum."""

@@ -1,6 +1,6 @@
 """Runs as a table, and the tables that figures and claims are made of."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -39,6 +39,7 @@ def runs_table(records: Sequence[Record]) -> pd.DataFrame:
             gap = result.test_loss - result.train_loss
         rows.append(
             {"run": record.config.hash, "seed": record.config.seed, **network, **training}
+            | {"label_noise": record.config.data.label_noise, "n_train": record.config.data.n_train}
             | {"status": result.status, "reason": result.reason, "epochs": result.epochs, "steps": result.steps}
             | {"train_loss": result.train_loss, "train_error": result.train_error}
             | {"test_loss": result.test_loss, "loss_gap": gap, "test_error": result.test_error}
@@ -49,14 +50,29 @@ def runs_table(records: Sequence[Record]) -> pd.DataFrame:
     return table.astype(dict.fromkeys(numeric, float))
 
 
-def converged(table: pd.DataFrame) -> pd.DataFrame:
-    """The runs that enter a headline."""
-    return table[table["status"] == "converged"].reset_index(drop=True)
+def compared(table: pd.DataFrame) -> pd.DataFrame:
+    """The runs that enter a headline: the converged ones, and all that spent a fixed budget."""
+    return table[_enters(table)].reset_index(drop=True)
+
+
+def _enters(table: pd.DataFrame) -> pd.Series:
+    spent = ~table["stop_at_target"] & (table["status"] == "not converged")
+    return (table["status"] == "converged") | spent
+
+
+def together(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """The rows of several tables, each run once."""
+    return pd.concat(parts).drop_duplicates("run").reset_index(drop=True)
+
+
+def labelled(parts: Mapping[float, pd.DataFrame], key: str) -> pd.DataFrame:
+    """The rows of several tables, with the key of each in a column of its own."""
+    return pd.concat([part.assign(**{key: value}) for value, part in parts.items()], ignore_index=True)
 
 
 def left_out(table: pd.DataFrame) -> dict[str, int]:
-    """How many runs did not converge, by the reason."""
-    rest = table[table["status"] != "converged"]
+    """How many runs do not enter a headline, by the reason."""
+    rest = table[~_enters(table)]
     return {f"{status}: {reason}": len(part) for (status, reason), part in rest.groupby(["status", "reason"])}
 
 

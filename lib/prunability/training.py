@@ -1,56 +1,32 @@
-"""Training of one network to a target cross-entropy: the reference, and the rule that ends a training."""
+"""Training of one network: the reference, and what every training shares."""
 
-import math
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from prunability import checkpoints
 from prunability.augmentation import augmented, moves
 from prunability.config import RunConfig, TrainingConfig
+from prunability.course import Course, Result
 from prunability.data import Dataset
 from prunability.dropout import dropout_keys, dropout_mask, places
 from prunability.networks import Network, make_network
 from prunability.seeding import generator, seed_for
 
-# Below this mean of an epoch's minibatch losses the whole training set is evaluated (in nats).
-CHECK_BELOW = 0.1
 # Pixels of the images evaluated together: on a CPU so few that their activations stay in its cache. With
 # gradients, which keep the activations, half of that.
 EVALUATION_PIXELS = {"cpu": 2**17, "cuda": 2**23}
-# On a CPU core: the most pixels of an image, and values in the largest maps of all networks together, with
-# which a fleet is faster than its networks one by one (``benchmarks/fleets.py`` prints the times).
+# On a CPU, the most pixels of an image with which a fleet is faster than its networks one by one.
 LARGEST_IMAGE = 16 * 16
-LARGEST_MAPS = 2**18
 ADAM_BETA2, ADAM_EPS = 0.999, 1e-8
 DTYPES = {"float32": torch.float32, "bfloat16": torch.float32, "float64": torch.float64}
 
 State = dict[str, Tensor]
-Status = Literal["converged", "not converged", "diverged"]
-
-
-@dataclass(frozen=True)
-class Result:
-    """How a training ended. Losses are mean cross-entropies in nats, errors fractions; None if diverged.
-
-    ``curve`` holds, an epoch each, the mean of the minibatch losses and, where the stopping rule asked for
-    it, the loss over the training set in evaluation mode. ``sum_of_training_losses`` is over all steps.
-    """
-
-    status: Status
-    reason: str
-    epochs: int
-    steps: int
-    sum_of_training_losses: float | None
-    train_loss: float | None
-    train_error: float | None
-    test_loss: float | None
-    test_error: float | None
-    curve: list[tuple[float | None, float | None]]
 
 
 def build(config: RunConfig, shape: Sequence[int], classes: int) -> Network:
@@ -65,64 +41,11 @@ def build(config: RunConfig, shape: Sequence[int], classes: int) -> Network:
     return network.to(memory_format=torch.channels_last)
 
 
-class Course:
-    """How far one training is, and when it ends (Jiang et al. 2020; Dziugaite et al. 2020).
-
-    After an epoch whose mean minibatch loss is below 0.1 nats the training set is evaluated, and training
-    stops as *converged* once that loss is at most the target. It also stops at the epoch limit (*not
-    converged*) and when a loss is no longer finite (*diverged*). A training that is not to stop at the
-    target goes on to the epoch limit, and only then the training set is evaluated.
-    """
-
-    def __init__(self, rules: TrainingConfig) -> None:
-        self.rules = rules
-        self.curve: list[tuple[float | None, float | None]] = []
-        self.total, self.steps = 0.0, 0
-        self.status: Status | None = None
-
-    def epoch_done(self, losses: Tensor) -> bool:
-        """Take an epoch's minibatch losses [steps], float64; True if the training set is to be evaluated."""
-        self.total += losses.sum().item()
-        self.steps += len(losses)
-        running = losses.mean().item()
-        finite = math.isfinite(running)
-        self.curve.append((running if finite else None, None))
-        if not finite:
-            self.status = "diverged"
-        elif len(self.curve) == self.rules.max_epochs:
-            self.status = "not converged"
-        if not self.rules.stop_at_target:
-            return self.status == "not converged"
-        return finite and running < CHECK_BELOW
-
-    def evaluated(self, loss: float) -> None:
-        """Take the loss over the training set after the last epoch, in nats."""
-        self.curve[-1] = (self.curve[-1][0], loss if math.isfinite(loss) else None)
-        if loss <= self.rules.target_loss:
-            self.status = "converged"
-
-    def result(self, train_logits: Tensor, data: Dataset, test_logits: Tensor) -> Result:
-        """How it ended, with the logits [N, classes] of the final network."""
-        assert self.status is not None, "the training has not ended"
-        target, most = self.rules.target_loss, self.rules.max_epochs
-        reason = {
-            "converged": f"training loss at most {target} nats",
-            "not converged": f"training loss above {target} nats after {most} epochs",
-            "diverged": "a training loss was not finite",
-        }[self.status]
-        train_loss, train_error = _evaluate(train_logits, data.train_labels)
-        test_loss, test_error = _evaluate(test_logits, data.test_labels)
-        status = self.status
-        if train_loss is None or test_loss is None:
-            status, reason = "diverged", "a loss was not finite"
-        return Result(
-            status, reason, len(self.curve), self.steps, self.total if math.isfinite(self.total) else None,
-            train_loss, train_error, test_loss, test_error, self.curve,
-        )  # fmt: skip
-
-
-def train(config: RunConfig, data: Dataset) -> tuple[State, State, Result]:
+def train(config: RunConfig, data: Dataset, checkpoint: Path | None = None) -> tuple[State, State, Result]:
     """Train one network and return its initial and final state (on the CPU) and how it ended.
+
+    With a path for a ``checkpoint``, what a long training has reached is written there every few minutes, and
+    a training that was killed goes on from it: bit for bit on a CPU, to rounding on a GPU.
 
     SGD with momentum or Adam, constant learning rate, weight decay (L2) on every parameter; an epoch uses as
     many full batches as there are. :class:`Course` says when it stops. Forward passes of the
@@ -134,9 +57,15 @@ def train(config: RunConfig, data: Dataset) -> tuple[State, State, Result]:
     initial = _copy(network)
     course = Course(config.training)
     optimiser = optimiser_of(network, config.training)
+    if checkpoint is not None:
+        checkpoints.resume(checkpoint, config, network, optimiser, course)
+    written = time.monotonic()
     while course.status is None:
         if course.epoch_done(_epoch(network, optimiser, config, data, len(course.curve))):
             course.evaluated(mean_loss(network, data.train_images, data.train_labels))
+        if checkpoint is not None and time.monotonic() - written > checkpoints.EVERY:
+            checkpoints.keep(checkpoint, config, network, optimiser, course)
+            written = time.monotonic()
     result = course.result(logits(network, data.train_images), data, logits(network, data.test_images))
     return initial, _copy(network), result
 
@@ -200,14 +129,6 @@ def evaluation_batch(images: Tensor, *, gradients: bool = False) -> int:
 def mean_loss(network: Network, images: Tensor, labels: Tensor) -> float:
     """L(w): the mean cross-entropy in nats, in evaluation mode."""
     return F.cross_entropy(logits(network, images).double(), labels).item()
-
-
-def _evaluate(outputs: Tensor, labels: Tensor) -> tuple[float | None, float | None]:
-    """Mean cross-entropy in nats and fraction of errors, both None where the loss is not finite."""
-    loss = F.cross_entropy(outputs.double(), labels).item()
-    if not math.isfinite(loss):
-        return None, None
-    return loss, (outputs.argmax(1) != labels).double().mean().item()
 
 
 def _copy(network: Network) -> State:

@@ -11,10 +11,11 @@ from prunability.claims import (
     STRONG,
     TOP_SHARE,
     Claim,
+    Count,
     Criterion,
-    Rank,
     judge,
 )
+from prunability.descent import peak, peak_distance
 from prunability.information import pair_information
 from prunability.measures import HEADLINE_MEASURE, all_measures
 from prunability.statistics import (
@@ -31,6 +32,8 @@ from prunability.tables import usable
 TARGET = "test_loss"
 # What C4 weighs prunability against, in the claim's words.
 EXPLANATIONS = ("margin", "flatness", "optimization speed")
+# Width steps between two peaks.
+NEAR = 1.0
 MARGINS = ("inverse_margin", "negative_mean_margin")
 
 
@@ -74,7 +77,7 @@ def predictive(table: pd.DataFrame, measures: Sequence[str], seed: int, may_clai
     low, high = interval(((resampled > resampled[:, :1]).sum(axis=1) + 1) / len(names))
     criteria = [
         Criterion("τ of prunability with test loss", tau_estimate(x[0], y, seed), "above", STRONG),
-        Rank(
+        Count(
             f"rank ({place} of {len(names)}, its own variants not counted) as a share",
             Estimate(place / len(names), float(low), float(high)),
             "below",
@@ -82,6 +85,33 @@ def predictive(table: pd.DataFrame, measures: Sequence[str], seed: int, may_clai
         ),
     ]
     return judge("C1", len(table), criteria, _enough(table, may_claim))
+
+
+def follows_double_descent(table: pd.DataFrame, seed: int, may_claim: bool) -> Claim:
+    """C3: tau with test loss over widths and seeds above 0.3, and peaks at most one width apart.
+
+    Only a test-loss curve that really has an interior peak can decide it.
+    """
+    found = peak(table, TARGET)
+    if found is None or not usable(table, [HEADLINE_MEASURE])[0]:
+        return judge("C3", len(table), [], False)
+    criteria = [
+        Criterion(
+            "τ of prunability with test loss",
+            tau_estimate(table[HEADLINE_MEASURE], table[TARGET], seed),
+            "above",
+            STRONG,
+        ),
+        Count(
+            "distance between the peaks of prunability and test loss, in width steps",
+            peak_distance(table, HEADLINE_MEASURE, seed),
+            "below",
+            NEAR,
+        ),
+        Criterion("prominence of the interior peak of test loss, in nats", found.prominence, "above", 0.0),
+    ]
+    missing = "" if found.real else "the test loss has no interior peak here that stands out from its noise"
+    return judge("C3", len(table), criteria, _enough(table, may_claim), undecided=missing)
 
 
 def size_free(table: pd.DataFrame, seed: int, may_claim: bool) -> Claim:

@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 
 from prunability.config import RunConfig
+from prunability.course import Result
 from prunability.data import Dataset
 from prunability.networks import Network, folded
 from prunability.pruning import SWEEP, Tolerance, prunability, prunable
 from prunability.scan import Variants, Weights
-from prunability.training import Result, State, build, logits
+from prunability.training import State, build, logits
 
 
 class UndefinedMeasureError(Exception):

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from prunability.config import PrunabilityError
 from prunability.data import load_images
-from prunability.studies import correlation
+from prunability.studies import correlation, double_descent
 from prunability.studies.base import Profile, Study, expand
 
-STUDIES = {"correlation": correlation.PROFILES}
+STUDIES = {"correlation": correlation.PROFILES, "double-descent": double_descent.PROFILES}
 
 
 def profiles(study: str) -> dict[str, Profile]:

@@ -1,16 +1,18 @@
-"""What a study is: a grid of runs on one data set, at one profile."""
+"""What a study is: grids of runs on one data set, at one profile."""
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import ValidationError
 
 from prunability.config import (
     DataConfig,
+    MLPConfig,
     NiNConfig,
     PrunabilityError,
+    ResNetConfig,
     RunConfig,
     TrainingConfig,
     digest,
@@ -18,26 +20,36 @@ from prunability.config import (
 )
 from prunability.data import ImageSet
 
+NETWORKS: Mapping[str, type[NiNConfig | MLPConfig | ResNetConfig]] = {
+    "nin": NiNConfig,
+    "mlp": MLPConfig,
+    "resnet18": ResNetConfig,
+}
+
 
 @dataclass(frozen=True)
 class Profile:
     """One size of a study.
 
-    ``grid`` maps fields of the network's and the training's configuration to the values that are
-    combined in every way; ``fixed`` sets others. ``claims`` says whether a verdict may rest on it.
+    ``grid`` maps fields of a run's configuration (of data, network, training, and its ``seed``) to the values
+    that are combined in every way; ``fixed`` sets others, ``kind`` the network's. ``also`` holds further
+    grids by name, on the same ``fixed``. ``claims`` says whether a verdict may rest on it.
     """
 
     data: str
     grid: Mapping[str, Sequence[Any]]
     fixed: Mapping[str, Any]
     n_train: int | None = None
-    label_noise: float = 0.0
     claims: bool = True
+    also: Mapping[str, Mapping[str, Sequence[Any]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Study:
-    """The runs of a study at a profile, on the images that were found."""
+    """The runs of a study at a profile, on the images that were found.
+
+    ``parts`` holds the hashes of the runs of each grid: the main one is ``grid``, others have their names.
+    """
 
     name: str
     profile: str
@@ -46,6 +58,7 @@ class Study:
     hyperparameters: tuple[str, ...]
     runs: tuple[RunConfig, ...]
     claims: bool
+    parts: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @property
     def hash(self) -> str:
@@ -66,18 +79,40 @@ def expand(name: str, profile_name: str, profile: Profile, source: str, images: 
             f"profile {profile_name!r} trains on {n_train} images, but {images.title} has {total}: "
             "use another profile or a larger data set"
         )
-    data = DataConfig(checksum=images.checksum, n_train=n_train, label_noise=profile.label_noise)
+    content = DataConfig(checksum=images.checksum, n_train=n_train)
     try:
-        runs = tuple(
-            _run(data, {**profile.fixed, **dict(zip(profile.grid, values, strict=True))}, seed)
-            for values in itertools.product(*profile.grid.values())
-        )
+        parts = {
+            part: [
+                _run(content, {**profile.fixed, **dict(zip(grid, values, strict=True))}, seed)
+                for values in itertools.product(*grid.values())
+            ]
+            for part, grid in {"grid": profile.grid, **profile.also}.items()
+        }
     except ValidationError as error:
         raise PrunabilityError(f"study {name}, profile {profile_name}: {explain(error)}") from error
-    return Study(name, profile_name, source, images, tuple(profile.grid), runs, profile.claims)
+    varied = tuple(key for key in profile.grid if key != "seed")
+    runs = tuple(dict.fromkeys(itertools.chain.from_iterable(parts.values())))
+    hashes = {part: frozenset(run.hash for run in members) for part, members in parts.items()}
+    return Study(name, profile_name, source, images, varied, runs, profile.claims, hashes)
 
 
 def _run(data: DataConfig, settings: Mapping[str, Any], seed: int) -> RunConfig:
-    network = {key: value for key, value in settings.items() if key in NiNConfig.model_fields}
-    training = {key: value for key, value in settings.items() if key not in network}
-    return RunConfig(data=data, network=NiNConfig(**network), training=TrainingConfig(**training), seed=seed)
+    """A run with its settings, each put where the field of that name is.
+
+    The seeds of a grid count from a hundred times the study's own, so that studies share no run.
+    """
+    kind = NETWORKS[settings.get("kind", "nin")]
+    parts: dict[str, dict[str, Any]] = {"data": data.model_dump(), "network": {}, "training": {}}
+    for key, value in settings.items():
+        if key == "seed":
+            seed = 100 * seed + value
+        elif key in kind.model_fields:
+            parts["network"][key] = value
+        else:
+            parts["data" if key in DataConfig.model_fields else "training"][key] = value
+    return RunConfig(
+        data=DataConfig(**parts["data"]),
+        network=kind(**parts["network"]),
+        training=TrainingConfig(**parts["training"]),
+        seed=seed,
+    )

@@ -1,0 +1,179 @@
+"""Double descent as tables: curves over width, their peaks, the interpolation threshold, and taus by half."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from prunability.measures import all_measures
+from prunability.seeding import seed_for
+from prunability.statistics import RESAMPLES, Array, Estimate, interval, tau_estimates, taus
+from prunability.tables import TARGETS, usable
+
+# A network interpolates where its training error is at most this.
+INTERPOLATES = 0.01
+# A peak is real where it stands out by so many standard errors. Its place and those of the minima beside it
+# are chosen from the same runs, hence more than the usual two.
+STANDARD_ERRORS = 3
+TEST_TARGETS = ("test_loss", "test_error")
+ALL, UNDER, OVER = "all widths", "under-parameterised", "over-parameterised"
+
+
+def beside(table: pd.DataFrame, threshold: int | None) -> list[str]:
+    """One run on either side of the interpolation threshold, just narrower than it and the widest.
+
+    Without a threshold, the two widest.
+    """
+    widths = sorted(table["width"].unique())
+    narrower = [width for width in widths if width < (widths[-1] if threshold is None else threshold)]
+    chosen = sorted({max(narrower, default=widths[0]), widths[-1]})
+    return [str(table.loc[table["width"] == width, "run"].iloc[0]) for width in chosen]
+
+
+def by(table: pd.DataFrame, key: str, names: Sequence[str]) -> pd.DataFrame:
+    """Mean over seeds of each column, in long form: ``key``, parameters, name, mean, error, n.
+
+    ``error`` is the standard error of the mean; NaN with one seed. A column that is undefined for any run of a
+    group is NaN there.
+    """
+    rows = []
+    for value, part in table.groupby(key):
+        for name in names:
+            column = part[name].to_numpy(float)
+            error = column.std(ddof=1) / len(column) ** 0.5 if len(column) > 1 else np.nan
+            rows.append((value, part["parameter_count"].iloc[0], name, column.mean(), error, len(column)))
+    return pd.DataFrame(rows, columns=[key, "parameters", "name", "mean", "error", "n"])
+
+
+def interpolation_threshold(table: pd.DataFrame) -> int | None:
+    """The smallest width whose mean training error is at most 1 %; None if no width's is."""
+    errors = table.groupby("width")["train_error"].mean()
+    fitted = errors[errors <= INTERPOLATES]
+    return None if fitted.empty else int(fitted.index[0])
+
+
+def halves(table: pd.DataFrame, threshold: int | None) -> dict[str, pd.DataFrame]:
+    """All runs, those narrower than the threshold, and those as wide or wider."""
+    found = {ALL: table}
+    if threshold is not None:
+        found |= {UNDER: table[table["width"] < threshold], OVER: table[table["width"] >= threshold]}
+    return {half: part for half, part in found.items() if len(part) > 2}
+
+
+@dataclass(frozen=True)
+class Peak:
+    """The most prominent interior maximum of a curve over widths, or over epochs.
+
+    ``prominence`` is its height over the higher of the two lowest points on either side of it, in the
+    curve's unit, plus and minus three standard errors; ``place`` counts widths from 0.
+    """
+
+    place: int
+    at: int
+    height: float
+    prominence: Estimate
+
+    @property
+    def real(self) -> bool:
+        """Whether it stands out from both sides by more than three standard errors."""
+        return self.prominence.low > 0
+
+
+def peak(table: pd.DataFrame, name: str, key: str = "width") -> Peak | None:
+    """The most prominent interior peak of a column's mean over seeds; None with fewer than three places."""
+    curve = by(table, key, [name])
+    means, errors = curve["mean"].to_numpy(), curve["error"].to_numpy()
+    if len(means) < 3 or not np.isfinite(means).all():
+        return None
+    place, base = _most_prominent(means)
+    prominence = float(means[place] - means[base])
+    # With one seed nothing is known of the noise, and no peak is real.
+    spread = STANDARD_ERRORS * float(np.hypot(errors[place], errors[base]))
+    spread = spread if np.isfinite(spread) else np.inf
+    estimate = Estimate(prominence, prominence - spread, prominence + spread)
+    return Peak(place, int(curve[key].iloc[place]), float(means[place]), estimate)
+
+
+def _most_prominent(means: Array) -> tuple[int, int]:
+    """The place of the most prominent interior peak, and of the higher of the lowest points beside it."""
+    found = []
+    for place in range(1, len(means) - 1):
+        left, right = int(means[:place].argmin()), place + 1 + int(means[place + 1 :].argmin())
+        base = left if means[left] > means[right] else right
+        found.append((means[place] - means[base], place, base))
+    return max(found)[1:]
+
+
+def top(table: pd.DataFrame, name: str) -> int:
+    """The place of the width with the largest mean of a column, ends included."""
+    return int(by(table, "width", [name])["mean"].argmax())
+
+
+def peak_distance(table: pd.DataFrame, measure: str, seed: int, target: str = "test_loss") -> Estimate:
+    """Width steps from where a measure's mean is largest to the most prominent interior peak of a target's.
+
+    For the interval, runs are drawn anew, with replacement, within each width.
+    """
+    groups = [part[[measure, target]].to_numpy() for _, part in table.groupby("width")]
+    rng = np.random.default_rng(seed_for("peak distance", seed))
+
+    def distance(means: Array) -> int:
+        return abs(int(means[:, 0].argmax()) - _most_prominent(means[:, 1])[0])
+
+    resampled = [
+        distance(np.stack([part[rng.integers(0, len(part), len(part))].mean(axis=0) for part in groups]))
+        for _ in range(RESAMPLES)
+    ]
+    low, high = interval(np.array(resampled, dtype=float))
+    value = distance(np.stack([part.mean(axis=0) for part in groups]))
+    return Estimate(float(value), float(low), float(high))
+
+
+def peaks(table: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
+    """Where each column is largest, and its most prominent interior peak."""
+    rows = []
+    widths = sorted(table["width"].unique())
+    for name, label in labels.items():
+        found = peak(table, name)
+        row = {"curve": label, "largest at width": str(widths[top(table, name)])}
+        if found is None or found.prominence.value <= 0:
+            row |= {"interior peak at width": "none", "stands out by": "–", "real": "no"}
+        else:
+            e = found.prominence
+            row["interior peak at width"] = str(found.at)
+            row["stands out by"] = f"{e.value:.3g} [{e.low:.3g}, {e.high:.3g}]"
+            row["real"] = "yes" if found.real else "no"
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def correlations(table: pd.DataFrame, names: Sequence[str], seed: int) -> pd.DataFrame:
+    """Tau-b with test loss and test error within each half: a row for each measure, half and target."""
+    known, rows = all_measures(), []
+    for half, part in halves(table, interpolation_threshold(table)).items():
+        kept, _ = usable(part, names)
+        if not kept:
+            continue
+        estimates = tau_estimates(part[kept].to_numpy().T, part[list(TEST_TARGETS)].to_numpy().T, seed)
+        rows += [
+            (name, known[name].label, known[name].family, half, TARGETS[target], e.value, e.low, e.high, len(part))
+            for name, row in zip(kept, estimates, strict=True)
+            for target, e in zip(TEST_TARGETS, row, strict=True)
+        ]
+    columns = ["measure", "label", "family", "half", "target", "tau", "low", "high", "n"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def best_baselines(table: pd.DataFrame, names: Sequence[str], count: int) -> list[str]:
+    """The measures that are no variant of prunability and follow the test loss best, one a family."""
+    known = all_measures()
+    kept, _ = usable(table, [name for name in names if known[name].family != "pruning"])
+    if not kept:
+        return []
+    values = dict(zip(kept, taus(table[kept].to_numpy().T, table["test_loss"].to_numpy())[0, :, 0], strict=True))
+    ordered = sorted(kept, key=lambda name: -values[name])
+    first: dict[str, str] = {}
+    for name in ordered:
+        first.setdefault(known[name].family, name)
+    return list(first.values())[:count]

@@ -1,0 +1,67 @@
+"""How networks of one shape are trained on the device at hand: many at once, or one after another."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import torch
+
+from prunability.config import ResNetConfig, RunConfig
+from prunability.data import Dataset
+from prunability.fleet import Fleet, Trained, train_fleet
+from prunability.networks import largest_map, make_network
+from prunability.training import LARGEST_IMAGE, train
+
+# The most values that the largest maps of all networks together may have on a CPU core: then they fit into
+# its cache (``benchmarks/fleets.py`` prints the times).
+LARGEST_MAPS = 2**18
+# Of a GPU's free memory, what a fleet may take.
+GPU_SHARE = 0.8
+
+
+def trained(
+    configs: Sequence[RunConfig], data: Dataset, checkpoint: Callable[[RunConfig], Path] | None = None
+) -> Iterator[Trained]:
+    """Train networks of one shape in the way that is fastest on the device of the data.
+
+    ``checkpoint`` says where a network that trains alone, and so for long, keeps what it has reached.
+    """
+    if data.train_images.device.type == "cuda":
+        # The 3×3 convolutions of a residual network are best left to the library's own kernels.
+        size = None if isinstance(configs[0].network, ResNetConfig) else _fitting(configs, data)
+    else:
+        size = fleet_size(configs[0], data.train_images.shape[1:])
+    if size:
+        yield from train_fleet(configs, data, size)
+    else:
+        for config in configs:
+            start = time.perf_counter()
+            initial, final, result = train(config, data, checkpoint(config) if checkpoint else None)
+            yield Trained(config, initial, final, result, time.perf_counter() - start)
+
+
+def fleet_size(config: RunConfig, image: Sequence[int]) -> int | None:
+    """How many networks are best trained side by side on a CPU core, for images [channels, H, W].
+
+    None where one at a time is faster: on large images, whose convolutions leave a core no idle moment.
+    Which of the two it is depends on the configuration alone, so that company never changes a result; in
+    bfloat16 it would, since there a batched product's bits depend on the size of the batch.
+    """
+    if image[1] * image[2] > LARGEST_IMAGE or config.training.precision == "bfloat16":
+        return None
+    largest = largest_map(make_network(config.network, image, 2), image)
+    return max(1, LARGEST_MAPS // (largest * config.training.batch_size))
+
+
+def _fitting(configs: Sequence[RunConfig], data: Dataset) -> int:
+    """How many networks fit into the memory of a GPU, from what a step of one of them takes."""
+    fleet = Fleet(configs[0], data)
+    fleet.enter(configs[:1])
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    fleet.epoch()
+    needed = torch.cuda.max_memory_allocated() - before + 4 * fleet.weights.nbytes
+    del fleet
+    torch.cuda.empty_cache()
+    free, _ = torch.cuda.mem_get_info()
+    return max(1, min(len(configs), int(free * GPU_SHARE / needed)))

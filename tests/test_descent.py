@@ -1,0 +1,137 @@
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from prunability import descent
+from prunability.descent import ALL, OVER, UNDER
+from prunability.measures import HEADLINE_MEASURE, all_measures
+from prunability.statistics import kendall_tau
+from prunability.verdicts import follows_double_descent
+
+WIDTHS = [2, 4, 8, 16, 32, 64]
+SEEDS = 6
+RISING = [0.5, 0.7, 0.9, 1.1, 1.3, 1.5]
+HILL = [1.2, 0.8, 1.1, 1.6, 1.2, 0.9]
+
+
+def sweep(
+    curve: list[float], noise: float = 0.05, measure: list[float] | None = None, seed: int = 0
+) -> pd.DataFrame:
+    """A table of runs whose test loss and prunability follow curves over widths, with noise."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for place, width in enumerate(WIDTHS):
+        for number in range(SEEDS):
+            row: dict[str, Any] = dict.fromkeys(all_measures(), float("nan"))
+            row |= {"width": width, "seed": number, "run": f"{width}-{number}", "parameter_count": 10.0 * width}
+            row |= {"test_loss": curve[place] + noise * rng.normal(), "test_error": curve[place] / 4}
+            row |= {"train_error": max(0.0, 0.5 - 0.17 * place), HEADLINE_MEASURE: (measure or curve)[place] / 2}
+            row[HEADLINE_MEASURE] += 0.1 * noise * rng.normal()
+            row["path_norm"] = row["test_loss"] + rng.normal()
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def test_means_and_their_errors() -> None:
+    table = sweep(HILL)
+    found = descent.by(table, "width", ["test_loss", "path_norm"])
+    assert len(found) == 2 * len(WIDTHS)
+    for row in found.to_dict("records"):
+        values = table[table["width"] == row["width"]][row["name"]].tolist()
+        assert row["mean"] == pytest.approx(sum(values) / SEEDS)
+        spread = sum((value - row["mean"]) ** 2 for value in values) / (SEEDS - 1)
+        assert row["error"] == pytest.approx((spread / SEEDS) ** 0.5)
+        assert (row["n"], row["parameters"]) == (SEEDS, 10 * row["width"])
+    assert descent.by(table[table["seed"] == 0], "width", ["test_loss"])["error"].isna().all()
+
+
+def test_the_threshold_is_the_first_width_that_interpolates() -> None:
+    table = sweep(HILL)
+    assert descent.interpolation_threshold(table) == 16
+    halves = descent.halves(table, 16)
+    assert {half: sorted(part["width"].unique()) for half, part in halves.items()} == {
+        ALL: WIDTHS, UNDER: [2, 4, 8], OVER: [16, 32, 64],
+    }  # fmt: skip
+    assert descent.beside(table, 16) == ["8-0", "64-0"]
+    never = table.assign(train_error=0.3)
+    assert descent.interpolation_threshold(never) is None
+    assert list(descent.halves(never, None)) == [ALL]
+    assert descent.beside(never, None) == ["32-0", "64-0"]
+    assert descent.beside(table, 2) == ["2-0", "64-0"]
+
+
+def test_a_peak_by_brute_force() -> None:
+    table = sweep(HILL)
+    means = table.groupby("width")["test_loss"].mean().to_numpy()
+    errors = table.groupby("width")["test_loss"].std().to_numpy() / SEEDS**0.5
+    found = descent.peak(table, "test_loss")
+    assert found is not None
+    assert (found.place, found.at, found.real) == (3, 16, True)
+    assert found.prominence.value == pytest.approx(means[3] - max(min(means[:3]), min(means[4:])))
+    spread = 3 * (errors[3] ** 2 + errors[5] ** 2) ** 0.5
+    assert found.prominence.low == pytest.approx(found.prominence.value - spread)
+
+
+@pytest.mark.parametrize("curve", [RISING, RISING[::-1], [2, 1, 0.5, 0.6, 0.8, 1.2]])
+def test_a_curve_without_an_interior_peak_has_none(curve: list[float]) -> None:
+    found = descent.peak(sweep(curve, noise=0.001), "test_loss")
+    assert found is not None
+    assert not found.real
+    assert found.prominence.value < 0
+
+
+def test_noise_is_seldom_taken_for_a_peak() -> None:
+    """Flat curves: the place is chosen from the same noise, and still three standard errors keep most out."""
+    found = [descent.peak(sweep([1.0] * 6, seed=seed), "test_loss") for seed in range(200)]
+    assert sum(bool(one and one.real) for one in found) < 0.1 * len(found)
+    table = sweep(HILL)
+    alone = descent.peak(table[table["seed"] == 0], "test_loss")
+    assert alone is not None
+    assert not alone.real
+
+
+def test_the_distance_between_peaks() -> None:
+    shifted = [0.1, 0.9, 0.5, 0.4, 0.3, 0.2]
+    near = descent.peak_distance(sweep(HILL), HEADLINE_MEASURE, 0)
+    far = descent.peak_distance(sweep(HILL, measure=shifted), HEADLINE_MEASURE, 0)
+    assert (near.value, near.low, near.high) == (0, 0, 0)
+    assert (far.value, far.low, far.high) == (2, 2, 2)
+    unsure = descent.peak_distance(sweep(HILL, noise=1.0, measure=shifted), HEADLINE_MEASURE, 0)
+    assert unsure.low < unsure.high
+    assert unsure == descent.peak_distance(sweep(HILL, noise=1.0, measure=shifted), HEADLINE_MEASURE, 0)
+
+
+def test_tables_of_peaks_and_of_taus() -> None:
+    table = sweep(HILL)
+    loss, size = descent.peaks(table, {"test_loss": "loss", "parameter_count": "size"}).to_dict("records")
+    assert loss["largest at width"] == loss["interior peak at width"] == "16"
+    assert loss["real"] == "yes"
+    assert (size["largest at width"], size["interior peak at width"], size["real"]) == ("64", "none", "no")
+    taus = descent.correlations(table, [HEADLINE_MEASURE, "path_norm"], 0)
+    assert len(taus) == 2 * 3 * 2
+    row = taus[
+        (taus["measure"] == "path_norm") & (taus["half"] == OVER) & taus["target"].str.contains("loss")
+    ].iloc[0]
+    wide = table[table["width"] >= 16]
+    assert row["tau"] == pytest.approx(kendall_tau(wide["path_norm"], wide["test_loss"]))
+    assert row["n"] == len(wide)
+    assert descent.best_baselines(table, ["path_norm", "kept_parameter_count", HEADLINE_MEASURE], 3) == [
+        "path_norm"
+    ]
+
+
+def test_c3_can_go_every_way() -> None:
+    right = follows_double_descent(sweep(HILL), 0, may_claim=True)
+    assert [criterion.verdict for criterion in right.criteria] == ["supported"] * 3
+    assert right.verdict == "supported"
+    shifted = [0.1, 0.9, 0.5, 0.4, 0.3, 0.2]
+    assert follows_double_descent(sweep(HILL, measure=shifted), 0, may_claim=True).verdict == "not supported"
+    monotone = follows_double_descent(sweep(RISING), 0, may_claim=True)
+    assert monotone.criteria[0].verdict == "supported"
+    assert monotone.verdict == "inconclusive"
+    assert set(monotone.sensitivity.values()) == {"inconclusive"}
+    assert "no interior peak" in monotone.undecided
+    assert follows_double_descent(sweep(HILL), 0, may_claim=False).verdict == "insufficient n"
+    assert follows_double_descent(sweep(HILL)[:4], 0, may_claim=True).verdict == "insufficient n"
