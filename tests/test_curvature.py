@@ -53,7 +53,7 @@ def test_hessian(architecture: str, request: pytest.FixtureRequest) -> None:
     found = hessian_trace(run)["hessian_trace"]
     assert isinstance(found, Estimated)
     assert abs(found.value - trace) < 4 * found.standard_error
-    assert found.standard_error < 0.3 * trace
+    assert found.standard_error < 0.5 * trace
     from curvlinops import HessianLinearOperator
 
     operator = HessianLinearOperator(
