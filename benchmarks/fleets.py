@@ -46,6 +46,8 @@ SHAPES = {
     "paper": [(64, 2, 256), (128, 3, 256), (256, 4, 256)],
 }
 SIZES = (1, 4, 16, 64)
+# Where training to the target in every way would take too long, each is timed for so many epochs.
+EPOCHS = {"paper": 2}
 # Measures that evaluate many variants of a network.
 SEARCHES = (
     "prunability_magnitude", "prunability_layerwise", "prunability_random", "pacbayes", "pacbayes_magnitude",
@@ -68,7 +70,7 @@ class Plain(nn.Sequential):
         super().__init__(*layers, nn.Conv2d(config.width, classes, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
 
-def textbook(config: RunConfig, data: Dataset, most_epochs: int) -> int:
+def textbook(config: RunConfig, data: Dataset) -> int:
     """Train one network in the textbook way; returns its steps."""
     assert isinstance(config.network, NiNConfig)
     torch.manual_seed(config.seed)
@@ -79,7 +81,7 @@ def textbook(config: RunConfig, data: Dataset, most_epochs: int) -> int:
         network.parameters(), rules.learning_rate, rules.momentum, weight_decay=rules.weight_decay
     )
     steps = 0
-    for _ in range(min(rules.max_epochs, most_epochs)):
+    for _ in range(rules.max_epochs):
         network.train()
         running = 0.0
         for images, labels in loader:
@@ -136,25 +138,30 @@ def matrix_rate(dtype: torch.dtype) -> float:
     return float(2 * size**3 / best)
 
 
-def members(study: Study, shape: tuple[int, int, int], count: int, **training: Any) -> list[RunConfig]:
-    """Runs of one shape: the grid's settings, with as many seeds as it takes."""
+def members(study: Study, shape: tuple[int, int, int], count: int, epochs: int | None = None) -> list[RunConfig]:
+    """Runs of one shape, the grid's settings with as many seeds as it takes, for at most so many epochs."""
     names = ("width", "depth", "batch_size")
     of_grid = [run for run in study.runs if tuple(run.setting(name) for name in names) == shape]
-    changed = {"training": of_grid[0].training.model_copy(update=training)} if training else {}
-    return [
-        of_grid[number % len(of_grid)].model_copy(update={"seed": number // len(of_grid)} | changed)
-        for number in range(count)
-    ]
+    found = []
+    for number in range(count):
+        run = of_grid[number % len(of_grid)]
+        rules = run.training.model_copy(update={"max_epochs": epochs or run.training.max_epochs})
+        found.append(run.model_copy(update={"seed": number // len(of_grid), "training": rules}))
+    return found
 
 
-def modes(study: Study, shape: tuple[int, int, int], most_epochs: int) -> list[dict[str, Any]]:
-    """A row for each way of training networks of one shape."""
-    cap = {"max_epochs": most_epochs} if most_epochs < 300 else {}
-    first = members(study, shape, 1)[0]
+def modes(study: Study, shape: tuple[int, int, int], epochs: int | None) -> list[dict[str, Any]]:
+    """A row for each way of training networks of one shape.
+
+    With a number of ``epochs``, each way is timed for only so many: networks an hour are then computed from
+    the steps that one network takes to the target.
+    """
+    (first,) = members(study, shape, 1)
     data = prepare(study.images, first.data, DEVICE, DTYPES[first.training.precision])
-    few = 4 if study.profile != "small" else 1
+    few = 4 if study.profile == "quick" else 1
+    needed = train(first, data)[2].steps if epochs else None
     work: dict[str, tuple[int, Callable[[list[RunConfig]], list[int]]]] = {
-        "textbook": (few, lambda runs: [textbook(run, data, most_epochs) for run in runs]),
+        "textbook": (few, lambda runs: [textbook(run, data) for run in runs]),
         "one at a time": (few, lambda runs: [train(run, data)[2].steps for run in runs]),
     }
     # Fleets of large images on a CPU only show that they do not pay.
@@ -168,12 +175,13 @@ def modes(study: Study, shape: tuple[int, int, int], most_epochs: int) -> list[d
     rows = []
     for mode, (count, function) in work.items():
         torch.set_num_threads(cores() if mode == "textbook" else 1)
-        runs = members(study, shape, count, **cap)
+        runs = members(study, shape, count, epochs)
         seconds, steps = timed(lambda: function(runs))  # noqa: B023  (called at once)
         total = sum(steps)
         rows.append({
             "width": shape[0], "depth": shape[1], "batch": shape[2], "mode": mode, "networks": count,
-            "seconds": seconds, "steps": total / count, "networks/h": 3600 * count / seconds,
+            "seconds": seconds, "steps": needed or total / count,
+            "networks/h": 3600 * total / seconds / (needed or total / count),
             "ms/step": 1e3 * seconds / total, "examples/s": total * shape[2] / seconds,
             "TFLOP/s": operations * total / seconds / 1e12,
             "of matrix rate": operations * total / seconds / rate,
@@ -186,7 +194,7 @@ def whole(study: Study, runs: Sequence[RunConfig]) -> dict[str, float]:
     """Seconds to train runs of a profile by the textbook loop, and by the library without measures."""
     torch.set_num_threads(cores())
     data = prepare(study.images, runs[0].data, DEVICE, torch.float32)
-    seconds, _ = timed(lambda: [textbook(run, data, run.training.max_epochs) for run in runs])
+    seconds, _ = timed(lambda: [textbook(run, data) for run in runs])
     groups = dict(REGISTRY)
     REGISTRY.clear()
     try:
@@ -229,8 +237,8 @@ def main() -> None:
     profile, data = [*sys.argv[1:], *["quick", ""][len(sys.argv) - 1 :]][:2]
     study = open_study("correlation", profile, data, 0, project_root() / "data")
     keep_memory()
-    most_epochs = 2 if profile == "paper" else 300
-    rows = [row for shape in SHAPES[profile] for row in modes(study, shape, most_epochs)]
+    epochs = EPOCHS.get(profile)
+    rows = [row for shape in SHAPES[profile] for row in modes(study, shape, epochs)]
     print(shown(rows))
     torch.set_num_threads(1)
     of_measures = [row for shape in SHAPES[profile] for row in searches(study, shape)] if profile == "quick" else []

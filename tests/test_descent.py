@@ -26,7 +26,11 @@ def sweep(
         for number in range(SEEDS):
             row: dict[str, Any] = dict.fromkeys(all_measures(), float("nan"))
             row |= {"width": width, "seed": number, "run": f"{width}-{number}", "parameter_count": 10.0 * width}
-            row |= {"test_loss": curve[place] + noise * rng.normal(), "test_error": curve[place] / 4}
+            row |= {
+                "test_loss": curve[place] + noise * rng.normal(),
+                "test_error": curve[place] / 4,
+                "loss_gap": curve[place],
+            }
             row |= {"train_error": max(0.0, 0.5 - 0.17 * place), HEADLINE_MEASURE: (measure or curve)[place] / 2}
             row[HEADLINE_MEASURE] += 0.1 * noise * rng.normal()
             row["path_norm"] = row["test_loss"] + rng.normal()
@@ -110,7 +114,7 @@ def test_tables_of_peaks_and_of_taus() -> None:
     assert loss["real"] == "yes"
     assert (size["largest at width"], size["interior peak at width"], size["real"]) == ("64", "none", "no")
     taus = descent.correlations(table, [HEADLINE_MEASURE, "path_norm"], 0)
-    assert len(taus) == 2 * 3 * 2
+    assert len(taus) == 2 * 3 * 3
     row = taus[
         (taus["measure"] == "path_norm") & (taus["half"] == OVER) & taus["target"].str.contains("loss")
     ].iloc[0]

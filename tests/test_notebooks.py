@@ -15,7 +15,7 @@ from prunability.session import Parameters, project_root
 
 ROOT = project_root()
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-FIGURES = {"01_correlation_study": 8, "02_double_descent": 6, "03_mutual_information": 7}
+FIGURES = {"01_correlation_study": 8, "02_double_descent": 7, "03_mutual_information": 7}
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -16,7 +16,6 @@ INTERPOLATES = 0.01
 # A peak is real where it stands out by so many standard errors. Its place and those of the minima beside it
 # are chosen from the same runs, hence more than the usual two.
 STANDARD_ERRORS = 3
-TEST_TARGETS = ("test_loss", "test_error")
 ALL, UNDER, OVER = "all widths", "under-parameterised", "over-parameterised"
 
 
@@ -149,17 +148,17 @@ def peaks(table: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
 
 
 def correlations(table: pd.DataFrame, names: Sequence[str], seed: int) -> pd.DataFrame:
-    """Tau-b with test loss and test error within each half: a row for each measure, half and target."""
+    """Tau-b with each target within each half: a row for each measure, half and target."""
     known, rows = all_measures(), []
     for half, part in halves(table, interpolation_threshold(table)).items():
         kept, _ = usable(part, names)
         if not kept:
             continue
-        estimates = tau_estimates(part[kept].to_numpy().T, part[list(TEST_TARGETS)].to_numpy().T, seed)
+        estimates = tau_estimates(part[kept].to_numpy().T, part[list(TARGETS)].to_numpy().T, seed)
         rows += [
             (name, known[name].label, known[name].family, half, TARGETS[target], e.value, e.low, e.high, len(part))
             for name, row in zip(kept, estimates, strict=True)
-            for target, e in zip(TEST_TARGETS, row, strict=True)
+            for target, e in zip(TARGETS, row, strict=True)
         ]
     columns = ["measure", "label", "family", "half", "target", "tau", "low", "high", "n"]
     return pd.DataFrame(rows, columns=columns)

@@ -70,8 +70,8 @@ def by_half(axes: Sequence[Axes], table: pd.DataFrame, first: str) -> None:
     for ax, (half, part) in zip(axes, table.groupby("half", sort=False), strict=False):
         ax.axvline(0, color="#555555", lw=0.6)
         for number, (target, own) in enumerate(part.groupby("target", sort=False)):
-            places = [rows.index(name) + 0.15 - 0.3 * number for name in own["measure"]]
-            colour = COLOURS[(0, 5)[number]]
+            places = [rows.index(name) + 0.22 - 0.22 * number for name in own["measure"]]
+            colour = COLOURS[number]
             ax.hlines(places, own["low"], own["high"], color=colour, lw=1.1)
             ax.scatter(own["tau"], places, color=colour, marker=MARKERS[number], s=9, zorder=3, label=str(target))
         ax.set(title=f"{half}\nn = {part['n'].iloc[0]}", xlabel="Kendall τ", xlim=(-1.05, 1.05))
@@ -81,7 +81,7 @@ def by_half(axes: Sequence[Axes], table: pd.DataFrame, first: str) -> None:
         label.set_fontweight("bold" if name == first else "normal")
     for ax in axes[table["half"].nunique() :]:
         ax.remove()
-    axes[0].figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
+    axes[0].figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
 
 
 def tolerances(axes: Sequence[Axes], curves: pd.DataFrame, limits: pd.DataFrame) -> None:

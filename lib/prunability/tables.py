@@ -111,8 +111,9 @@ def sweep(table: pd.DataFrame, seed: int) -> pd.DataFrame:
     found = correlations(table, names, seed)
     found["kind"] = [names[name].kind for name in found["measure"]]
     found["amount"] = [names[name].amount for name in found["measure"]]
-    found["target"] = found["target"].map(TARGETS)
-    return found.sort_values(["kind", "target", "amount"], ignore_index=True)
+    order = found["target"].map({target: place for place, target in enumerate(TARGETS)})
+    found = found.assign(place=order, target=found["target"].map(TARGETS))
+    return found.sort_values(["kind", "place", "amount"], ignore_index=True).drop(columns="place")
 
 
 def size_sweep(table: pd.DataFrame, seed: int) -> pd.DataFrame:
