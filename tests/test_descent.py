@@ -54,6 +54,8 @@ def test_means_and_their_errors() -> None:
 def test_the_threshold_is_the_first_width_that_interpolates() -> None:
     table = sweep(HILL)
     assert descent.interpolation_threshold(table) == 16
+    again = table.assign(train_error=table["train_error"].where(table["width"] != 32, 0.2))
+    assert descent.interpolation_threshold(again) == 64
     halves = descent.halves(table, 16)
     assert {half: sorted(part["width"].unique()) for half, part in halves.items()} == {
         ALL: WIDTHS, UNDER: [2, 4, 8], OVER: [16, 32, 64],
@@ -74,8 +76,24 @@ def test_a_peak_by_brute_force() -> None:
     assert found is not None
     assert (found.place, found.at, found.real) == (3, 16, True)
     assert found.prominence.value == pytest.approx(means[3] - max(min(means[:3]), min(means[4:])))
-    spread = 3 * (errors[3] ** 2 + errors[5] ** 2) ** 0.5
-    assert found.prominence.low == pytest.approx(found.prominence.value - spread)
+    rises = [means[3] - means[base] for base in (1, 5)]
+    spreads = [3 * (errors[3] ** 2 + errors[base] ** 2) ** 0.5 for base in (1, 5)]
+    ends = [rise - spread for rise, spread in zip(rises, spreads, strict=True)]
+    assert found.prominence.low == pytest.approx(min(ends))
+    assert found.before == 4
+
+
+def test_a_peak_must_stand_out_on_both_sides() -> None:
+    """The lower side is the noisy one: the peak is high above it, but not surely."""
+    table = sweep([0.5, 1.0, 2.0, 0.2, 0.2, 0.2], noise=0.001)
+    sure = descent.peak(table, "test_loss")
+    last = table["width"] > 8
+    table.loc[last, "test_loss"] += np.tile([-3.0, 3.0], last.sum() // 2)
+    unsure = descent.peak(table, "test_loss")
+    assert sure is not None
+    assert unsure is not None
+    assert (sure.real, unsure.real) == (True, False)
+    assert unsure.prominence.value == pytest.approx(sure.prominence.value)
 
 
 @pytest.mark.parametrize("curve", [RISING, RISING[::-1], [2, 1, 0.5, 0.6, 0.8, 1.2]])
@@ -137,5 +155,6 @@ def test_c3_can_go_every_way() -> None:
     assert monotone.verdict == "inconclusive"
     assert set(monotone.sensitivity.values()) == {"inconclusive"}
     assert "no interior peak" in monotone.undecided
+    assert len(monotone.criteria) == 2
     assert follows_double_descent(sweep(HILL), 0, may_claim=False).verdict == "insufficient n"
     assert follows_double_descent(sweep(HILL)[:4], 0, may_claim=True).verdict == "insufficient n"

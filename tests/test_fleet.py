@@ -122,6 +122,8 @@ def test_small_images_train_in_fleets_and_large_ones_alone(small_run: RunConfig,
     assert narrow == 2**18 // (12 * 4 * 4 * batch)
     assert fleet_size(small_run.model_copy(update={"network": wide}), (1, 8, 8)) == 2**18 // (512 * 16 * batch)
     assert fleet_size(small_run, (3, 32, 32)) is None
+    single = small_run.network.model_copy(update={"width": 1})
+    assert fleet_size(small_run.model_copy(update={"network": single}), (1, 8, 8)) is None
     half = small_run.training.model_copy(update={"precision": "bfloat16"})
     assert fleet_size(small_run.model_copy(update={"training": half}), (1, 8, 8)) is None
     large = Dataset(

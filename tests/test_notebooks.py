@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from prunability.cli import app
@@ -70,6 +72,33 @@ def test_executes_and_changes_nothing_the_second_time(name: str, tmp_path: Path)
     again = run(*arguments)
     assert again.returncode == 0, again.stderr
     assert checksums(folder) == made
+
+
+def test_data_too_small_for_one_study_ends_before_the_other_trains(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 150), ("test", 10)):
+        for number in range(count):
+            place = tmp_path / "images" / split / str(number % 2) / f"{number}.png"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(rng.integers(0, 256, (8, 8), dtype=np.uint8)).save(place)
+    found = run(
+        "figures",
+        "--profile",
+        "smoke",
+        "-p",
+        f"data=folder:{tmp_path / 'images'}",
+        "-p",
+        f"runs={tmp_path / 'runs'}",
+        "-p",
+        f"figures={tmp_path / 'figures'}",
+        "--notebook",
+        "02_double_descent",
+        "--notebook",
+        "01_correlation_study",
+    )
+    assert found.returncode == 2
+    assert "trains on 200 images, but images has 150" in found.stderr
+    assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize(

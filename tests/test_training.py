@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from prunability import checkpoints, training
 from prunability.config import RunConfig
-from prunability.course import CHECK_BELOW
+from prunability.course import CHECK_BELOW, Course
 from prunability.data import Dataset, ImageSet, prepare
 from prunability.dropout import dropout_keys, dropout_mask, places
 from prunability.measures import TrainedRun
@@ -90,6 +90,16 @@ def test_epoch_limit(small_run: RunConfig, small_data: Dataset) -> None:
     assert "2" in result.reason
 
 
+def test_an_evaluation_that_is_not_finite_ends_a_training(small_run: RunConfig) -> None:
+    course = Course(small_run.training)
+    assert course.epoch_done(torch.full((3,), 0.01, dtype=torch.float64))
+    course.evaluated(float("nan"))
+    assert course.status == "diverged"
+    ((running, loss),) = course.curve
+    assert running == pytest.approx(0.01)
+    assert loss is None
+
+
 def test_divergence_is_recorded(small_run: RunConfig, small_data: Dataset) -> None:
     _, _, result = train(altered(small_run, learning_rate=1e200), small_data)
     assert result.status == "diverged"
@@ -146,14 +156,19 @@ def test_a_killed_training_goes_on_bit_for_bit(
     assert asdict(found[2]) == asdict(expected[2])
     for states in zip(found[:2], expected[:2], strict=True):
         assert all(torch.equal(states[0][name], tensor) for name, tensor in states[1].items())
+    begun.clear()
+    again = train(config, small_data, path)  # none is written once a training has ended
+    assert begun == [5]
+    assert asdict(again[2]) == asdict(expected[2])
     # Another run's checkpoint, or half of one, is not gone on from.
     begun.clear()
     train(altered(config, weight_decay=0.1), small_data, path)
     assert begun == [*range(6)]
-    path.write_bytes(path.read_bytes()[:1000])
-    begun.clear()
-    train(config, small_data, path)
-    assert begun == [*range(6)]
+    for damaged in (path.read_bytes()[:1000], b"", b"hello world" * 50):
+        path.write_bytes(damaged)
+        begun.clear()
+        train(config, small_data, path)
+        assert begun == [*range(6)]
 
 
 def test_adam_equals_the_textbook(small_run: RunConfig, small_data: Dataset) -> None:

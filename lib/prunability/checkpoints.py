@@ -22,26 +22,27 @@ def keep(path: Path, config: RunConfig, network: Network, optimiser: torch.optim
         "run": config.seed_key("checkpoint")[0], "network": network.state_dict(),
         "optimiser": optimiser.state_dict(), "curve": course.curve, "total": course.total, "steps": course.steps,
     }  # fmt: skip
-    torch.save(content, partial)
+    with partial.open("wb") as stream:
+        torch.save(content, stream)
+        stream.flush()
+        os.fsync(stream.fileno())
     partial.replace(path)
 
 
 def resume(
     path: Path, config: RunConfig, network: Network, optimiser: torch.optim.Optimizer, course: Course
 ) -> None:
-    """Go on from a checkpoint of this training, if there is a whole one."""
+    """Go on from a checkpoint of this training, if there is a whole one; else the training begins anew."""
     if not path.exists():
         return
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError):
-        return  # nothing finished is in it: begin anew
-    if (
-        content.get("run") != config.seed_key("checkpoint")[0]
-        or len(content["curve"]) >= config.training.max_epochs
-    ):
+        if content["run"] != config.seed_key("checkpoint")[0]:
+            return
+        curve = [(running, loss) for running, loss in content["curve"]]
+        total, steps = float(content["total"]), int(content["steps"])
+    except (RuntimeError, EOFError, pickle.UnpicklingError, LookupError, TypeError, ValueError, AttributeError):
         return
     network.load_state_dict(content["network"])
     optimiser.load_state_dict(content["optimiser"])
-    course.curve = [(running, loss) for running, loss in content["curve"]]
-    course.total, course.steps = content["total"], content["steps"]
+    course.curve, course.total, course.steps = curve, total, steps

@@ -69,7 +69,9 @@ class Course:
     def evaluated(self, loss: float) -> None:
         """Take the loss over the training set after the last epoch, in nats."""
         self.curve[-1] = (self.curve[-1][0], loss if math.isfinite(loss) else None)
-        if loss <= self.rules.target_loss:
+        if not math.isfinite(loss):
+            self.status = "diverged"
+        elif loss <= self.rules.target_loss:
             self.status = "converged"
 
     def result(self, train_logits: Tensor, data: Dataset, test_logits: Tensor) -> Result:
@@ -78,8 +80,10 @@ class Course:
         target, most = self.rules.target_loss, self.rules.max_epochs
         reason = {
             "converged": f"training loss at most {target} nats",
-            "not converged": f"training loss above {target} nats after {most} epochs",
-            "diverged": "a training loss was not finite",
+            "not converged": f"epoch limit of {most} reached"
+            if self.rules.stop_at_target
+            else f"training loss above {target} nats after {most} epochs",
+            "diverged": "a loss was not finite",
         }[self.status]
         train_loss, train_error = _evaluate(train_logits, data.train_labels)
         test_loss, test_error = _evaluate(test_logits, data.test_labels)

@@ -46,9 +46,9 @@ def by(table: pd.DataFrame, key: str, names: Sequence[str]) -> pd.DataFrame:
 
 
 def interpolation_threshold(table: pd.DataFrame) -> int | None:
-    """The smallest width whose mean training error is at most 1 %; None if no width's is."""
+    """The smallest width from which on the mean training error is at most 1 %; None if the widest's is more."""
     errors = table.groupby("width")["train_error"].mean()
-    fitted = errors[errors <= INTERPOLATES]
+    fitted = errors[(errors <= INTERPOLATES)[::-1].cummin()[::-1]]
     return None if fitted.empty else int(fitted.index[0])
 
 
@@ -65,12 +65,13 @@ class Peak:
     """The most prominent interior maximum of a curve over widths, or over epochs.
 
     ``prominence`` is its height over the higher of the two lowest points on either side of it, in the
-    curve's unit, plus and minus three standard errors; ``place`` counts widths from 0.
+    curve's unit; its interval holds what three standard errors leave open on either side. ``place`` counts
+    widths from 0, ``before`` is the width of the lowest point to the left.
     """
 
     place: int
     at: int
-    height: float
+    before: int
     prominence: Estimate
 
     @property
@@ -85,22 +86,20 @@ def peak(table: pd.DataFrame, name: str, key: str = "width") -> Peak | None:
     means, errors = curve["mean"].to_numpy(), curve["error"].to_numpy()
     if len(means) < 3 or not np.isfinite(means).all():
         return None
-    place, base = _most_prominent(means)
-    prominence = float(means[place] - means[base])
+    place, *bases = _most_prominent(means)
+    rises = means[place] - means[bases]
     # With one seed nothing is known of the noise, and no peak is real.
-    spread = STANDARD_ERRORS * float(np.hypot(errors[place], errors[base]))
-    spread = spread if np.isfinite(spread) else np.inf
-    estimate = Estimate(prominence, prominence - spread, prominence + spread)
-    return Peak(place, int(curve[key].iloc[place]), float(means[place]), estimate)
+    spreads = STANDARD_ERRORS * np.nan_to_num(np.hypot(errors[place], errors[bases]), nan=np.inf)
+    estimate = Estimate(float(rises.min()), float((rises - spreads).min()), float((rises + spreads).min()))
+    return Peak(place, int(curve[key].iloc[place]), int(curve[key].iloc[bases[0]]), estimate)
 
 
-def _most_prominent(means: Array) -> tuple[int, int]:
-    """The place of the most prominent interior peak, and of the higher of the lowest points beside it."""
+def _most_prominent(means: Array) -> tuple[int, int, int]:
+    """The places of the most prominent interior peak, and of the lowest points to its left and right."""
     found = []
     for place in range(1, len(means) - 1):
         left, right = int(means[:place].argmin()), place + 1 + int(means[place + 1 :].argmin())
-        base = left if means[left] > means[right] else right
-        found.append((means[place] - means[base], place, base))
+        found.append((means[place] - max(means[left], means[right]), place, left, right))
     return max(found)[1:]
 
 

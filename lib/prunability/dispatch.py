@@ -45,9 +45,10 @@ def fleet_size(config: RunConfig, image: Sequence[int]) -> int | None:
 
     None where one at a time is faster: on large images, whose convolutions leave a core no idle moment.
     Which of the two it is depends on the configuration alone, so that company never changes a result; in
-    bfloat16 it would, since there a batched product's bits depend on the size of the batch.
+    bfloat16 or with a width of 1 it would, for there a batched product's bits depend on the size of the batch.
     """
-    if image[1] * image[2] > LARGEST_IMAGE or config.training.precision == "bfloat16":
+    exact = config.training.precision != "bfloat16" and config.network.width > 1
+    if image[1] * image[2] > LARGEST_IMAGE or not exact:
         return None
     largest = largest_map(make_network(config.network, image, 2), image)
     return max(1, LARGEST_MAPS // (largest * config.training.batch_size))

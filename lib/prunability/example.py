@@ -53,7 +53,7 @@ def tolerance_curves(networks: Mapping[str, tuple[TrainedRun, pd.Series]]) -> tu
         networks: by title, a trained network with its row in the table of runs.
 
     Returns:
-        Curves (network, kept_fraction, loss) and limits (network, tolerance, loss, limit, answer), in nats
+        Curves (network, kept_fraction, loss) and limits (network, run, tolerance, loss, limit, answer), in nats
         and fractions.
     """
     points, limits = [], []
@@ -61,10 +61,10 @@ def tolerance_curves(networks: Mapping[str, tuple[TrainedRun, pd.Series]]) -> tu
         losses = loss_curve(run.variants, "magnitude", resolution=RESOLUTION, ranked=run.weights)
         points += [(title, (step + 1) / RESOLUTION, loss) for step, loss in enumerate(losses)]
         limits += [
-            (title, t.label, run.train_loss, t.limit(run.train_loss), row[name_of("magnitude", t)])
+            (title, row["run"], t.label, run.train_loss, t.limit(run.train_loss), row[name_of("magnitude", t)])
             for t in TOLERANCES
         ]
     return (
         pd.DataFrame(points, columns=["network", "kept_fraction", "loss"]),
-        pd.DataFrame(limits, columns=["network", "tolerance", "loss", "limit", "answer"]),
+        pd.DataFrame(limits, columns=["network", "run", "tolerance", "loss", "limit", "answer"]),
     )

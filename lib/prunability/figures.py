@@ -185,13 +185,13 @@ def size_panels(axes: Sequence[Axes], table: pd.DataFrame, sizes: pd.DataFrame, 
         row = headline[headline["measure"] == measure].iloc[0]
         unit = "kept fraction" if measure == "prunability" else "count"
         ax.set(xscale="log", xlabel="parameters (count)", ylabel=f"{measure} ({unit})")
-        _count_ticks(ax.xaxis)
+        count_ticks(ax.xaxis)
         title(ax, row)
     axes[1].set_yscale("log")
-    _count_ticks(axes[1].yaxis)
+    count_ticks(axes[1].yaxis)
 
 
-def _count_ticks(axis: Axis) -> None:
+def count_ticks(axis: Axis) -> None:
     """Whole numbers at 1, 2 and 5 times the powers of ten, even where the axis spans less than a decade."""
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import NullLocator
 
+from prunability.figures import count_ticks
 from prunability.style import COLOURS, MARKERS
 
 PARAMETERS = "parameters (count)"
@@ -19,7 +19,7 @@ def lines(ax: Axes, table: pd.DataFrame, x: str, labels: Mapping[str, str], firs
         ax.fill_between(part[x], part["mean"] - error, part["mean"] + error, color=colour, alpha=0.25, linewidth=0)
         ax.plot(part[x], part["mean"], marker=MARKERS[number % len(MARKERS)], ms=2.5, color=colour, label=label)
     ax.set_xscale("log")
-    ax.xaxis.set_minor_locator(NullLocator())
+    count_ticks(ax.xaxis)
 
 
 def threshold(ax: Axes, at: float | None, words: str = "") -> None:
@@ -39,7 +39,8 @@ def losses_and_errors(axes: Sequence[Axes], table: pd.DataFrame, x: str, at: flo
     ):
         lines(ax, table, x, {f"test_{quantity}": "test", f"train_{quantity}": "training"})
         threshold(ax, at, "interpolates" if quantity == "loss" else "")
-        ax.set(xlabel=PARAMETERS if x == "parameters" else x.replace("max_", ""), ylabel=unit, ylim=(0, None))
+        ax.set(xlabel=PARAMETERS if x == "parameters" else x.replace("max_", ""), ylabel=unit)
+        ax.set_ylim(0, 1.15 * float(table.loc[table["name"].str.endswith(quantity), "mean"].max()))
     axes[0].legend(loc="lower left")
 
 
@@ -96,7 +97,8 @@ def tolerances(axes: Sequence[Axes], curves: pd.DataFrame, limits: pd.DataFrame)
             ax.plot([answer], [limit], marker, color=colour, ms=4, label=f"{tolerance}: {answer:g}")
         ax.axhline(own["loss"].iloc[0], color="#999999", lw=0.8)
         ax.set(yscale="log", xlim=(0, 1), xlabel="kept fraction α", title=str(network))
-        ax.legend(title="tolerance: prunability", title_fontsize=6, loc="upper right")
+        ax.set_ylim(top=100 * float(curves["loss"].max()))  # room for the legend
+        ax.legend(title="tolerance: prunability", title_fontsize=6, loc="upper center", ncols=2)
     axes[0].set_ylabel("training loss L(φ(w, α)) (nats)")
 
 
@@ -105,6 +107,7 @@ def by_noise(axes: Sequence[Axes], tables: Mapping[float, pd.DataFrame], labels:
     for ax, (name, label) in zip(axes, labels.items(), strict=True):
         for number, (noise, table) in enumerate(tables.items()):
             renamed = table[table["name"] == name].assign(name=noise)
-            lines(ax, renamed, "parameters", {noise: f"{noise:.0%} wrong"}, number)  # type: ignore[dict-item]
+            words = f"{noise:.0%} wrong, {table['n'].max()} seeds"
+            lines(ax, renamed, "parameters", {noise: words}, number)  # type: ignore[dict-item]
         ax.set(xlabel=PARAMETERS, title=label)
     axes[0].figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(tables))

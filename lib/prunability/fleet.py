@@ -24,7 +24,11 @@ from prunability.training import (
     State,
     batches,
     build,
+    evaluation_batch,
 )
+
+# Examples that a fleet evaluates together, on a CPU.
+CHUNK = 128
 
 
 def shape_of(config: RunConfig) -> str:
@@ -100,7 +104,7 @@ class Fleet:
         self.weights = torch.empty(0, sum(shape.numel() for shape in self.parts.values())).to(data.train_images)
         # Of each parameter: SGD's momentum, or Adam's two moments; of each network: how many steps it took.
         self.moments = [torch.empty_like(self.weights) for _ in range(2 if self.adam else 1)]
-        self.taken = torch.empty(0, 1).to(self.weights)
+        self.taken = torch.empty(0, 1, dtype=torch.float64, device=self.device)
         self.buffers = {name: tensor[None][:0] for name, tensor in self.network.named_buffers()}
 
     def enter(self, configs: Sequence[RunConfig]) -> None:
@@ -115,7 +119,7 @@ class Fleet:
         self.weights = torch.cat([self.weights, fresh.to(self.device)])
         zeros = torch.zeros_like(fresh, device=self.device)
         self.moments = [torch.cat([known, zeros]) for known in self.moments]
-        self.taken = torch.cat([self.taken, zeros[:, :1]])
+        self.taken = torch.cat([self.taken, zeros[:, :1].double()])
         for name, known in self.buffers.items():
             self.buffers[name] = torch.cat([known, torch.stack([s[name] for s in states]).to(self.device)])
         self._bind()
@@ -167,7 +171,7 @@ class Fleet:
         """Logits [rows, N, classes] of images [N, channels, H, W] in evaluation mode."""
         self.network.eval()
         chosen = {name: tensor[rows] for name, tensor in self.network.state_dict().items()}
-        parts = images.split(128)
+        parts = images.split(max(CHUNK, evaluation_batch(images) // len(rows)) if images.is_cuda else CHUNK)
         return torch.cat(
             [functional_call(self.network, chosen, (part.permute(1, 2, 3, 0)[None],)).mT for part in parts], dim=1
         )
@@ -212,9 +216,9 @@ class Fleet:
         self.taken.add_(1)
         first.add_(gradient * (1 - self.factor))
         second = self.moments[1].mul_(ADAM_BETA2).add_(gradient.mul_(gradient).mul_(1 - ADAM_BETA2))
-        scale = (1 - ADAM_BETA2**self.taken).sqrt_()
+        scale = (1 - ADAM_BETA2**self.taken).sqrt_().to(self.dtype)
         step = first / second.sqrt().div_(scale).add_(ADAM_EPS)
-        self.weights.sub_(step.mul_(self.rate / (1 - self.factor**self.taken)))
+        self.weights.sub_(step.mul_((self.rate / (1 - self.factor.double() ** self.taken)).to(self.dtype)))
 
     def _bind(self) -> None:
         """Let the network's parameters and statistics be those of the members there are now."""

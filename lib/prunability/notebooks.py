@@ -68,9 +68,12 @@ def execute(notebooks: Sequence[Path], values: Mapping[str, Any], workers: int =
     checked = {study: validate(study, dict(values), strict=False) for _, study in plan}
     folder = next(iter(checked.values())).figures_folder / "notebooks"
     writable(folder, "figures")
-    for study, parameters in checked.items():
-        execution = parameters.execution(workers)
-        complete(open_study(study, parameters.profile, parameters.data, parameters.seed, execution.data), execution)
+    executions = {study: parameters.execution(workers) for study, parameters in checked.items()}
+    opened = {
+        study: open_study(study, p.profile, p.data, p.seed, executions[study].data) for study, p in checked.items()
+    }
+    for study, execution in executions.items():
+        complete(opened[study], execution)
     jobs = [(path, _changed(checked[study]), folder) for path, study in plan]
     pool = joblib.Parallel(min(cores(), len(jobs)))
     done: list[Path] = pool(joblib.delayed(_execute)(*job) for job in jobs)

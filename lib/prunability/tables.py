@@ -1,6 +1,7 @@
 """Runs as a table, and the tables that figures and claims are made of."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -65,7 +66,7 @@ def together(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(parts).drop_duplicates("run").reset_index(drop=True)
 
 
-def labelled(parts: Mapping[float, pd.DataFrame], key: str) -> pd.DataFrame:
+def labelled(parts: Mapping[Any, pd.DataFrame], key: str) -> pd.DataFrame:
     """The rows of several tables, with the key of each in a column of its own."""
     return pd.concat([part.assign(**{key: value}) for value, part in parts.items()], ignore_index=True)
 

@@ -24,8 +24,8 @@ def study(opened: Study, table: pd.DataFrame) -> str:
     rest = "; ".join(f"{number} {reason}" for reason, number in left_out(table).items())
     return (
         f"Profile **{opened.profile}**: {network} of width {widths}, {main['seed'].nunique()} seeds each, on "
-        f"{first.data.n_train} training images of *{opened.images.title}*, {first.data.label_noise:.0%} of them "
-        f"with a wrong label ({len(opened.images.labels['test'])} test images with their own). Each is trained by "
+        f"{first.data.n_train} training images of *{opened.images.title}*, each label made wrong with probability "
+        f"{first.data.label_noise:g} ({len(opened.images.labels['test'])} test images). Each is trained by "
         f"{'Adam' if rules.optimiser == 'adam' else 'SGD'} with learning rate {rules.learning_rate:g} and batches "
         f"of {rules.batch_size} for {rules.max_epochs} epochs ({main['steps'].iloc[0]:,} steps)"
         f"{', with random crops and flips' if rules.augmentation else ''}, whatever its loss: {reached} of these "
@@ -38,12 +38,14 @@ def study(opened: Study, table: pd.DataFrame) -> str:
 def shape(table: pd.DataFrame) -> str:
     """Whether there is a double descent, and where networks begin to interpolate."""
     threshold, found = interpolation_threshold(table), peak(table, "test_loss")
-    where = f"No width interpolates: no mean training error is at most {INTERPOLATES:.0%}."
+    where = f"The widest networks do not interpolate: their mean training error exceeds {INTERPOLATES:.0%}."
     if threshold is not None:
         where = f"Networks interpolate from width {threshold} on (mean training error at most {INTERPOLATES:.0%})."
     if found is None:
         return f"{where} There are too few widths for a peak."
     words = f"{found.prominence.words(3)} nats (plus and minus three standard errors)"
+    if found.prominence.value <= 0:
+        return f"{where} **The test loss has no interior maximum. This profile cannot decide C3.**"
     if not found.real:
         return (
             f"{where} **The test loss has no interior peak** that stands out from its noise: the most prominent, "
@@ -54,8 +56,10 @@ def shape(table: pd.DataFrame) -> str:
     if errors is not None and errors.real:
         of_error = f"The test error peaks at width {errors.at}."
     return (
-        f"{where} The test loss falls, rises to an interior peak at width {found.at} and falls again; the peak "
-        f"stands out from both sides by {words}. {of_error}"
+        f"{where} From its lowest point among narrower networks, at width {found.before}"
+        f"{'' if found.before > table['width'].min() else ' (the narrowest: there is no first descent)'}, the test "
+        f"loss rises to an interior peak at width {found.at} and falls again; the peak stands out from both sides "
+        f"by {words}. {of_error}"
     )
 
 
@@ -66,6 +70,12 @@ def halves(table: pd.DataFrame) -> str:
         part = table[(table["measure"] == name) & table["target"].str.startswith("test loss")]
         words = [f"{row['half']} {_tau(row)} (n = {row['n']})" for _, row in part.iterrows()]
         lines.append(f"- {label} tolerance, τ with test loss: {'; '.join(words)}.")
+    loss = table[table["target"].str.startswith("test loss")].set_index(["half", "measure"])["tau"]
+    for half in dict.fromkeys(table["half"]):
+        own, other = (loss.get((half, name)) for name in (HEADLINE_MEASURE, name_of("magnitude", RELATIVE)))
+        if own is not None and other is not None:
+            better = "absolute" if own > other else "relative"
+            lines.append(f"- {half}: the {better} tolerance follows the test loss more closely.")
     return "\n".join(lines)
 
 
@@ -108,11 +118,12 @@ def limitations(opened: Study, main: pd.DataFrame) -> str:
             f"- **n**: {len(main)} networks of {main['width'].nunique()} widths; {enough}. One curve over widths "
             "is one observation of double descent, however many networks it is made of.",
             f"- **Data**: {first.data.n_train} images of {opened.images.title} with labels made wrong at random; "
-            "real errors in labels are not random.",
+            "real errors in labels are not random. All networks share one subset and one draw of wrong labels: "
+            "standard errors speak of other initial weights and data orders only.",
             f"- **Networks and budget**: one architecture, one optimiser, one learning rate, "
             f"{first.training.max_epochs} epochs. More epochs move the threshold to narrower networks.",
-            "- **τ over all widths**: a measure that follows the size alone has a high τ wherever the test loss is "
-            "monotone in the size; hence the halves.",
+            "- **τ by half**: where the test loss is monotone in the size, a measure of size alone has a τ of 1 "
+            "or −1; compare with the kept parameters.",
             "- **Resolution**: a peak's place is known to one step of the widths tried.",
         ]
     )

@@ -63,7 +63,8 @@ def train(config: RunConfig, data: Dataset, checkpoint: Path | None = None) -> t
     while course.status is None:
         if course.epoch_done(_epoch(network, optimiser, config, data, len(course.curve))):
             course.evaluated(mean_loss(network, data.train_images, data.train_labels))
-        if checkpoint is not None and time.monotonic() - written > checkpoints.EVERY:
+        due = course.status is None and time.monotonic() - written > checkpoints.EVERY
+        if checkpoint is not None and due:
             checkpoints.keep(checkpoint, config, network, optimiser, course)
             written = time.monotonic()
     result = course.result(logits(network, data.train_images), data, logits(network, data.test_images))

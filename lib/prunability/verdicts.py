@@ -102,14 +102,12 @@ def follows_double_descent(table: pd.DataFrame, seed: int, may_claim: bool) -> C
             "above",
             STRONG,
         ),
-        Count(
-            "distance between the peaks of prunability and test loss, in width steps",
-            peak_distance(table, HEADLINE_MEASURE, seed),
-            "below",
-            NEAR,
-        ),
         Criterion("prominence of the interior peak of test loss, in nats", found.prominence, "above", 0.0),
     ]
+    if found.real:  # else there is no peak that another could be far from
+        distance = peak_distance(table, HEADLINE_MEASURE, seed)
+        words = "distance between the peaks of prunability and test loss, in width steps"
+        criteria.insert(1, Count(words, distance, "below", NEAR))
     missing = "" if found.real else "the test loss has no interior peak here that stands out from its noise"
     return judge("C3", len(table), criteria, _enough(table, may_claim), undecided=missing)
 
