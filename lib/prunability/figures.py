@@ -191,8 +191,8 @@ def size_panels(axes: Sequence[Axes], table: pd.DataFrame, sizes: pd.DataFrame, 
     count_ticks(axes[1].yaxis)
 
 
-def count_ticks(axis: Axis) -> None:
-    """Whole numbers at 1, 2 and 5 times the powers of ten, even where the axis spans less than a decade."""
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+def count_ticks(axis: Axis, digits: Sequence[float] = (1.0, 2.0, 5.0)) -> None:
+    """Whole numbers at ``digits`` times the powers of ten, even where the axis spans less than a decade."""
+    axis.set_major_locator(LogLocator(subs=digits))
     axis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axis.set_minor_formatter(NullFormatter())

@@ -19,7 +19,7 @@ def lines(ax: Axes, table: pd.DataFrame, x: str, labels: Mapping[str, str], firs
         ax.fill_between(part[x], part["mean"] - error, part["mean"] + error, color=colour, alpha=0.25, linewidth=0)
         ax.plot(part[x], part["mean"], marker=MARKERS[number % len(MARKERS)], ms=2.5, color=colour, label=label)
     ax.set_xscale("log")
-    count_ticks(ax.xaxis)
+    count_ticks(ax.xaxis, (1.0, 3.0))
 
 
 def threshold(ax: Axes, at: float | None, words: str = "") -> None:
@@ -97,7 +97,8 @@ def tolerances(axes: Sequence[Axes], curves: pd.DataFrame, limits: pd.DataFrame)
             ax.plot([answer], [limit], marker, color=colour, ms=4, label=f"{tolerance}: {answer:g}")
         ax.axhline(own["loss"].iloc[0], color="#999999", lw=0.8)
         ax.set(yscale="log", xlim=(0, 1), xlabel="kept fraction α", title=str(network))
-        ax.set_ylim(top=100 * float(curves["loss"].max()))  # room for the legend
+        # Room for the legend above.
+        ax.set_ylim(0.5 * float(limits["loss"].min()), 100 * float(curves["loss"].max()))
         ax.legend(title="tolerance: prunability", title_fontsize=6, loc="upper center", ncols=2)
     axes[0].set_ylabel("training loss L(φ(w, α)) (nats)")
 
