@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from prunability.config import Execution, NiNConfig, RunConfig, cores
 from prunability.course import CHECK_BELOW
-from prunability.data import Dataset, prepare
+from prunability.data import Dataset, ImageSet, load_images, prepare
 from prunability.fleet import train_fleet
 from prunability.jobs import keep_memory
 from prunability.measures import REGISTRY, TrainedRun
@@ -150,6 +151,12 @@ def members(study: Study, shape: tuple[int, int, int], count: int, epochs: int |
     return found
 
 
+def images_of(study: Study) -> ImageSet:
+    """The images that a study trains on."""
+    assert study.source is not None
+    return load_images(study.source, project_root() / "data")
+
+
 def modes(study: Study, shape: tuple[int, int, int], epochs: int | None) -> list[dict[str, Any]]:
     """A row for each way of training networks of one shape.
 
@@ -157,7 +164,7 @@ def modes(study: Study, shape: tuple[int, int, int], epochs: int | None) -> list
     the steps that one network takes to the target.
     """
     (first,) = members(study, shape, 1)
-    data = prepare(study.images, first.data, DEVICE, DTYPES[first.training.precision])
+    data = prepare(images_of(study), first.data, DEVICE, DTYPES[first.training.precision])
     few = 4 if study.profile == "quick" else 1
     needed = train(first, data)[2].steps if epochs else None
     work: dict[str, tuple[int, Callable[[list[RunConfig]], list[int]]]] = {
@@ -193,14 +200,16 @@ def modes(study: Study, shape: tuple[int, int, int], epochs: int | None) -> list
 def whole(study: Study, runs: Sequence[RunConfig]) -> dict[str, float]:
     """Seconds to train runs of a profile by the textbook loop, and by the library without measures."""
     torch.set_num_threads(cores())
-    data = prepare(study.images, runs[0].data, DEVICE, torch.float32)
+    data = prepare(images_of(study), runs[0].data, DEVICE, torch.float32)
     seconds, _ = timed(lambda: [textbook(run, data) for run in runs])
     groups = dict(REGISTRY)
     REGISTRY.clear()
     try:
         with tempfile.TemporaryDirectory() as folder:
-            execution = Execution(runs=Path(folder), data=project_root() / "data")
-            chosen = Study(study.name, study.profile, study.source, study.images, (), tuple(runs), claims=False)
+            execution = Execution(
+                runs=Path(folder), data=project_root() / "data", results=project_root() / "results"
+            )
+            chosen = replace(study, runs=tuple(runs))
             ours, _ = timed(lambda: [record.result.steps for record in complete(chosen, execution)])
     finally:
         REGISTRY.update(groups)
@@ -210,7 +219,7 @@ def whole(study: Study, runs: Sequence[RunConfig]) -> dict[str, float]:
 def searches(study: Study, shape: tuple[int, int, int]) -> list[dict[str, Any]]:
     """Seconds of the measures that try many variants of a network, one by one and in fleets."""
     (config,) = members(study, shape, 1)
-    data = prepare(study.images, config.data, DEVICE, DTYPES[config.training.precision])
+    data = prepare(images_of(study), config.data, DEVICE, DTYPES[config.training.precision])
     result = train(config, data)
     rows = []
     for name in SEARCHES:
@@ -253,7 +262,7 @@ def main() -> None:
         "training": rows, "measures": of_measures, "whole": total,
         "environment": {
             "python": platform.python_version(), "torch": torch.__version__, "machine": platform.machine(),
-            "device": device, "data": study.images.title,
+            "device": device, "data": study.data.title,
         },
     }  # fmt: skip
     path.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")

@@ -45,12 +45,14 @@ def configuration(source: str) -> tuple[RunConfig, str]:
     study = open_study("correlation", "quick" if source == "digits" else "small", source, 0, data_folder())
     settings = {"width": 32 if source == "digits" else 64, "depth": 2, "dropout": 0.0}
     run = next(run for run in study.runs if run.setting("depth") == 2 and run.setting("dropout") == 0)
-    return run.model_copy(update={"network": run.network.model_copy(update=settings)}), study.source
+    return run.model_copy(update={"network": run.network.model_copy(update=settings)}), source
 
 
 def data_folder() -> Path:
     """Where downloaded images are kept."""
-    return Execution(runs=project_root() / "runs", data=project_root() / "data").data
+    return Execution(
+        runs=project_root() / "runs", data=project_root() / "data", results=project_root() / "results"
+    ).data
 
 
 def measured(config: RunConfig, source: str, threads: int, trained: Any) -> tuple[float, pd.DataFrame]:

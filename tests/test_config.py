@@ -85,8 +85,11 @@ def test_bad_values_are_refused(small_run: RunConfig, part: str, name: str, valu
 
 
 def test_execution(tmp_path: Any) -> None:
-    assert Execution(device="cpu", runs=tmp_path, data=tmp_path).processes >= 1
-    assert Execution(device="cpu", workers=3, runs=tmp_path, data=tmp_path).processes == 3
+    assert Execution(device="cpu", runs=tmp_path, data=tmp_path, results=tmp_path / "results").processes >= 1
+    assert (
+        Execution(device="cpu", workers=3, runs=tmp_path, data=tmp_path, results=tmp_path / "results").processes
+        == 3
+    )
     if not torch.cuda.is_available():
         with pytest.raises(PrunabilityError, match="no GPU"):
-            _ = Execution(device="cuda", runs=tmp_path, data=tmp_path).torch_device
+            _ = Execution(device="cuda", runs=tmp_path, data=tmp_path, results=tmp_path / "results").torch_device

@@ -211,14 +211,18 @@ def test_real_images_from_archive_to_prunability(tmp_path: Path) -> None:
     source = f"folder:{os.environ['PRUNABILITY_TEST_IMAGES']}"
     images = load_images(source, tmp_path)
     assert images.images["train"].shape == (50_000, 3, 32, 32)
+    assert images.title == "CIFAR-10 (JPEG copy)"
     assert torch.bincount(images.labels["test"]).tolist() == [1000] * 10
     config = RunConfig(
         data=DataConfig(checksum=images.checksum, n_train=100),
         network=NiNConfig(width=24, depth=2),
         training=TrainingConfig(learning_rate=0.05, batch_size=20, max_epochs=80, precision="bfloat16"),
     )
-    study = Study("one", "run", source, images, (), (config,), claims=False)
-    (record,) = complete(study, Execution(device="cpu", workers=1, runs=tmp_path / "runs", data=tmp_path))
+    study = Study("one", "run", source, images.facts, (), (config,), claims=False, gpu=False)
+    (record,) = complete(
+        study,
+        Execution(device="cpu", workers=1, runs=tmp_path / "runs", data=tmp_path, results=tmp_path / "results"),
+    )
     assert record.result.status == "converged"
     assert record.result.test_loss is not None
     assert record.result.test_loss > 1

@@ -1,10 +1,12 @@
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 from conftest import DEVICES
+from prunability.checkpoints import OutOfTimeError
 from prunability.config import MLPConfig, NetworkConfig, NiNConfig, ResNetConfig, RunConfig
 from prunability.data import Dataset, ImageSet, prepare
 from prunability.dispatch import fleet_size, trained
@@ -136,3 +138,33 @@ def test_small_images_train_in_fleets_and_large_ones_alone(small_run: RunConfig,
     )
     (one,) = trained([run], large)
     assert difference(one.final, train(run, large)[1]) == 0
+
+
+@pytest.mark.parametrize("optimiser", ["sgd", "adam"])
+def test_a_fleet_that_ran_out_of_time_goes_on(
+    small_run: RunConfig, digits: ImageSet, tmp_path: Path, optimiser: str
+) -> None:
+    """In other company than before, and bit for bit as if it had never stopped."""
+    runs = varied(small_run, NiNConfig(width=7, depth=2), precision="float32", max_epochs=6, optimiser=optimiser)
+    data = prepare(digits, runs[0].data, torch.device("cpu"), torch.float32)
+
+    def place(config: RunConfig) -> Path:
+        return tmp_path / config.hash
+
+    with one_thread():
+        whole = by_run(list(train_fleet(runs, data, 4)))
+        begun: list[Trained] = []
+        for _ in range(2):  # an epoch, and then there is no time for another
+            with pytest.raises(OutOfTimeError):
+                begun += train_fleet(runs, data, 4, place, until=0.0)
+        assert not begun
+        assert {path.name for path in tmp_path.iterdir()} == set(whole)
+        for one in [*train_fleet(runs[2:], data, 1, place), *train_fleet(runs[:2], data, 2, place)]:
+            assert one.result == whole[one.config.hash].result
+            assert len(one.result.curve) == 6
+            assert difference(one.final, whole[one.config.hash].final) == 0
+            assert difference(one.initial, whole[one.config.hash].initial) == 0
+        # What a single training keeps is none of a fleet's business, and the other way round.
+        alone = train(runs[0], data, place(runs[0]))[2]
+        assert alone.status == whole[runs[0].hash].result.status
+    assert list(train_fleet([], data, 2)) == []

@@ -20,10 +20,11 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # Each module uses only modules before it in this list, and its own package.
 LAYERS = [
     "seeding", "config", "data", "course", "layers", "networks", "dropout", "augmentation", "checkpoints",
-    "training", "graphs", "fleet", "dispatch", "scan", "pruning", "measures", "store", "studies", "progress",
-    "jobs", "runner", "statistics", "information", "environments", "tables", "descent", "claims", "verdicts",
-    "comparison", "style", "figures", "figures_comparison", "figures_descent", "example", "text",
-    "text_descent", "session", "notebooks", "cli", "__main__",
+    "training", "graphs", "fleet", "dispatch", "scan", "pruning", "measures", "store", "published", "studies",
+    "progress", "jobs", "runner", "cost", "gathering", "statistics", "information", "environments", "tables",
+    "descent", "claims", "verdicts", "comparison", "schema", "transfer", "style", "figures",
+    "figures_comparison", "figures_descent", "example", "text", "text_descent", "session", "notebooks", "cli",
+    "__main__",
 ]  # fmt: skip
 
 

@@ -25,7 +25,9 @@ from prunability.tables import left_out, runs_table
 
 @pytest.fixture
 def execution(tmp_path: Path) -> Execution:
-    return Execution(device="cpu", workers=1, runs=tmp_path / "runs", data=tmp_path / "data")
+    return Execution(
+        device="cpu", workers=1, runs=tmp_path / "runs", data=tmp_path / "data", results=tmp_path / "results"
+    )
 
 
 @pytest.fixture
@@ -50,7 +52,9 @@ def test_completes_once(study: Study, execution: Execution, monkeypatch: pytest.
 
 def test_same_records_in_any_company(study: Study, execution: Execution, tmp_path: Path) -> None:
     together = complete(study, execution)
-    other = Execution(device="cpu", workers=2, runs=tmp_path / "other", data=execution.data)
+    other = Execution(
+        device="cpu", workers=2, runs=tmp_path / "other", data=execution.data, results=execution.results
+    )
     alone = complete(replace(study, runs=study.runs[::-1][:2]), other)
     assert alone[0].content() == together[2].content()
     assert checksum_of(alone) == checksum_of(together[1:])
@@ -116,10 +120,10 @@ def test_one_failure_does_not_stop_the_others(
 ) -> None:
     whole = dispatch.trained
 
-    def trained(configs, data, checkpoint):  # type: ignore[no-untyped-def]
+    def trained(configs, data, *rest):  # type: ignore[no-untyped-def]
         if study.runs[1] in configs:
             raise RuntimeError("a broken run")
-        return whole(configs, data, checkpoint)
+        return whole(configs, data, *rest)
 
     monkeypatch.setattr(jobs, "trained", trained)
     assert study.runs[1] in fleets(list(study.runs), (1, 8, 8), execution)[-1]
@@ -176,7 +180,9 @@ def test_a_kill_loses_only_what_is_in_training(study: Study, tmp_path: Path, how
     whole = open_study("correlation", "smoke", "", 0, tmp_path)
     kept = [record for config in whole.runs if (record := store.load(config))]
     assert kept
-    execution = Execution(device="cpu", workers=2, runs=tmp_path / "runs", data=tmp_path / "data")
+    execution = Execution(
+        device="cpu", workers=2, runs=tmp_path / "runs", data=tmp_path / "data", results=tmp_path / "results"
+    )
     records = complete(whole, execution)
     assert len(records) == len(whole.runs)
     for record in kept:

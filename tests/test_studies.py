@@ -40,7 +40,7 @@ def test_fields_go_where_they_belong(digits: ImageSet) -> None:
         grid={"width": [2, 3], "label_noise": [0.0, 0.1], "seed": [0, 1]},
         fixed={"kind": "mlp", "learning_rate": 0.1, "batch_size": 10},
     )
-    study = expand("any", "any", profile, "digits", digits, 3)
+    study = expand("any", "any", profile, "digits", digits.facts, 3)
     assert len(study.runs) == 8
     assert {(run.network.width, run.data.label_noise, run.seed) for run in study.runs} == {
         (width, noise, seed) for width in (2, 3) for noise in (0.0, 0.1) for seed in (300, 301)
@@ -48,4 +48,4 @@ def test_fields_go_where_they_belong(digits: ImageSet) -> None:
     assert study.hyperparameters == ("width", "label_noise")
     wrong = Profile(data="digits", grid={"depth": [1]}, fixed={**profile.fixed, "width": 2})
     with pytest.raises(PrunabilityError, match="depth: Extra inputs are not permitted"):
-        expand("any", "any", wrong, "digits", digits, 0)
+        expand("any", "any", wrong, "digits", digits.facts, 0)

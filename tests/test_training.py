@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from prunability import checkpoints, training
+from prunability.checkpoints import OutOfTimeError
 from prunability.config import RunConfig
 from prunability.course import CHECK_BELOW, Course
 from prunability.data import Dataset, ImageSet, prepare
@@ -169,6 +170,17 @@ def test_a_killed_training_goes_on_bit_for_bit(
         begun.clear()
         train(config, small_data, path)
         assert begun == [*range(6)]
+
+
+def test_a_training_that_ran_out_of_time_goes_on(small_run: RunConfig, small_data: Dataset, tmp_path: Path) -> None:
+    config = altered(small_run, max_epochs=3)
+    expected, path = train(config, small_data), tmp_path / "one.checkpoint"
+    for _ in range(2):  # an epoch each
+        with pytest.raises(OutOfTimeError):
+            train(config, small_data, path, until=0.0)
+    found = train(config, small_data, path, until=0.0)  # the last epoch ends it, in time or not
+    assert asdict(found[2]) == asdict(expected[2])
+    assert all(torch.equal(found[1][name], tensor) for name, tensor in expected[1].items())
 
 
 def test_adam_equals_the_textbook(small_run: RunConfig, small_data: Dataset) -> None:

@@ -1,20 +1,30 @@
-"""The command line: ``prunability run``, ``status`` and ``figures``."""
+"""The command line: ``prunability run``, ``status``, ``figures``, ``export`` and ``import``."""
 
+import _thread
+import math
+import re
 import sys
+import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from prunability.config import Execution, PrunabilityError
+from prunability import published, transfer
+from prunability.config import Execution, PrunabilityError, writable
 from prunability.jobs import lacking
 from prunability.measures import REGISTRY
 from prunability.runner import complete, survey
 from prunability.session import Parameters, validate
 from prunability.studies import STUDIES, Study, open_study, profiles
 from prunability.tables import left_out, runs_table
+
+# Of a limit of time, what is kept for ending cleanly, and the most that is, in seconds.
+MARGIN, LONGEST_MARGIN = 0.2, 30.0
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -43,12 +53,47 @@ def run(
     device: Device = "auto",
     runs: Runs = "",
     workers: Workers = 0,
+    time_limit: Annotated[str, typer.Option(help="End within this time, such as 90s, 9m or 2h.")] = "",
 ) -> None:
     """Train and measure what a study lacks. Finished runs are kept whatever happens."""
-    with _explained():
+    with _explained(), _limited(_seconds(time_limit)) as until:
         opened, execution = _open(study, profile, data, seed, device, runs, workers)
-        complete(opened, execution)
+        complete(opened, execution, until)
         _report(opened, execution)
+
+
+@app.command()
+def export(
+    study: StudyName,
+    profile: ProfileName = "quick",
+    data: Data = "",
+    seed: Seed = 0,
+    runs: Runs = "",
+    records: Annotated[str, typer.Option(help="A file to carry the finished runs to another machine in.")] = "",
+) -> None:
+    """Write the finished runs of a study, without weights: into results/PROFILE/, or to be carried elsewhere."""
+    with _explained():
+        opened, execution = _open(study, profile, data, seed, "auto", runs, 1)
+        table = transfer.finished(opened, seed, execution)
+        if records:
+            path = Path(records).expanduser()
+            writable(path.parent, "records")
+            published.write(path, table)
+        else:
+            path = transfer.publish(table, execution)
+        typer.echo(f"wrote {path}: {len(table.records)} of {len(opened.runs)} runs")
+
+
+@app.command("import")
+def import_(
+    file: Annotated[str, typer.Argument(help="A table of runs that `export` wrote.")],
+    runs: Runs = "",
+) -> None:
+    """Add the finished runs of a table to the run store, without weights."""
+    with _explained():
+        execution = Parameters(runs=runs).execution()
+        new, known = transfer.bring(Path(file).expanduser(), execution)
+        typer.echo(f"{new} runs are new in {execution.runs}, {known} were finished there already")
 
 
 @app.command()
@@ -113,7 +158,7 @@ def _report(study: Study, execution: Execution) -> None:
     found = survey(study, execution)
     records = [*found.done, *found.unmeasured]
     typer.echo(
-        f"{study.name}, {study.profile}, {study.images.title}: {len(records)} of {len(study.runs)} runs "
+        f"{study.name}, {study.profile}, {study.data.title}: {len(records)} of {len(study.runs)} runs "
         f"trained, {len(found.unmeasured)} of them lack measures, {len(found.untrained)} missing"
     )
     if not execution.runs.is_dir():
@@ -130,6 +175,36 @@ def _report(study: Study, execution: Execution) -> None:
     elif found.seconds_left:
         minutes = "under a minute" if found.seconds_left < 60 else f"about {found.seconds_left / 60:.0f} min"
         typer.echo(f"  time left: {minutes} with {execution.processes} processes")
+
+
+def _seconds(text: str) -> float:
+    """A duration such as 9m; empty for no limit."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|h)", text.strip()) if text else None
+    if text and (found is None or not float(found[1])):
+        raise PrunabilityError(f"time limit {text!r}: it must be a number and a unit, such as 90s, 9m or 2h")
+    return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]] if found else math.inf
+
+
+@contextmanager
+def _limited(seconds: float) -> Iterator[float]:
+    """Yields until when work may be begun; what is still going on shortly before the limit is interrupted."""
+    start = time.monotonic()
+    if math.isinf(seconds):
+        yield math.inf
+        return
+    margin = min(seconds * MARGIN, LONGEST_MARGIN)
+    watch = threading.Timer(seconds - margin / 3, _thread.interrupt_main)
+    watch.daemon = True
+    watch.start()
+    try:
+        yield start + seconds - margin
+    except KeyboardInterrupt:
+        if time.monotonic() < start + seconds - margin / 3:
+            raise
+    finally:
+        watch.cancel()
+    if time.monotonic() > start + seconds - margin:
+        typer.echo("the time is over; what is finished is kept, the same command goes on")
 
 
 @contextmanager

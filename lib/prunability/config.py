@@ -137,7 +137,8 @@ class Execution(BaseModel):
     """How and where runs are computed; nothing in it can change what a run is.
 
     ``device`` is "auto" (a GPU where there is one), "cpu" or "cuda"; ``workers`` is a number of
-    processes, 0 for one a core on the CPU and one in all on a GPU.
+    processes, 0 for one a core on the CPU and one in all on a GPU. ``runs`` is the folder of the run store,
+    ``data`` of downloaded images, ``results`` of the published tables.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -146,6 +147,7 @@ class Execution(BaseModel):
     workers: Annotated[int, Field(ge=0)] = 0
     runs: Path
     data: Path
+    results: Path
 
     @property
     def torch_device(self) -> torch.device:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, NamedTuple
 
 import numpy as np
 import torch
@@ -22,6 +22,23 @@ from prunability.seeding import generator
 
 SOURCES = "digits, cifar10 or folder:PATH (a folder or a tar of train/<class>/ and test/<class>/ images)"
 SPLITS = ("train", "test")
+# Images whose content is known bear their own name, whatever their folder's.
+TITLES = {"9cfe0b3afe10c1855e3a464658e191853e6611c6811e9e6bbcec79697dfe7371": "CIFAR-10 (JPEG copy)"}
+
+
+class DataFacts(NamedTuple):
+    """What a study must know of its images; ``shape`` is (channels, height, width)."""
+
+    title: str
+    checksum: str
+    classes: int
+    train: int
+    test: int
+    shape: tuple[int, int, int]
+
+
+# As it is before it is downloaded; its checksum is not known then.
+CIFAR10 = DataFacts("CIFAR-10", "0" * 64, 10, 50_000, 10_000, (3, 32, 32))
 
 
 @dataclass(frozen=True)
@@ -33,6 +50,13 @@ class ImageSet:
     images: dict[str, Tensor]
     labels: dict[str, Tensor]
     checksum: str
+
+    @property
+    def facts(self) -> DataFacts:
+        """Names and numbers, without the images."""
+        channels, height, width = self.images["train"].shape[1:]
+        train, test = (len(self.labels[split]) for split in SPLITS)
+        return DataFacts(self.title, self.checksum, self.classes, train, test, (channels, height, width))
 
 
 @dataclass(frozen=True)
@@ -114,7 +138,8 @@ def checksum(images: dict[str, Tensor], labels: dict[str, Tensor]) -> str:
 def _image_set(title: str, classes: int, images: dict[str, np.ndarray], labels: dict[str, np.ndarray]) -> ImageSet:
     pixels = {split: torch.from_numpy(np.ascontiguousarray(images[split])) for split in SPLITS}
     targets = {split: torch.from_numpy(labels[split].astype(np.int64)) for split in SPLITS}
-    return ImageSet(title, classes, pixels, targets, checksum(pixels, targets))
+    content = checksum(pixels, targets)
+    return ImageSet(TITLES.get(content, title), classes, pixels, targets, content)
 
 
 def _digits() -> ImageSet:
@@ -126,6 +151,11 @@ def _digits() -> ImageSet:
     parts = {"train": order[:1000], "test": order[1000:]}
     images = {split: bunch.images[part, None].astype(np.uint8) for split, part in parts.items()}
     return _image_set("digits", 10, images, {split: bunch.target[part] for split, part in parts.items()})
+
+
+def at_hand(source: str, folder: Path) -> bool:
+    """Whether a source needs no download."""
+    return source != "cifar10" or (folder / "cifar-10-batches-py").is_dir()
 
 
 def _cifar10(folder: Path) -> ImageSet:
@@ -251,7 +281,8 @@ def _read_cache(cached: Path, path: Path) -> ImageSet | None:
         return None
     if checksum(images, labels) != facts["checksum"]:
         return None
-    return ImageSet(_title(path), facts["classes"], images, labels, facts["checksum"])
+    title = TITLES.get(facts["checksum"], _title(path))
+    return ImageSet(title, facts["classes"], images, labels, facts["checksum"])
 
 
 def _write_cache(cached: Path, found: ImageSet) -> None:

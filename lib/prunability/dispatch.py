@@ -1,5 +1,6 @@
 """How networks of one shape are trained on the device at hand: many at once, or one after another."""
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -20,11 +21,17 @@ GPU_SHARE = 0.8
 
 
 def trained(
-    configs: Sequence[RunConfig], data: Dataset, checkpoint: Callable[[RunConfig], Path] | None = None
+    configs: Sequence[RunConfig],
+    data: Dataset,
+    checkpoint: Callable[[RunConfig], Path] | None = None,
+    until: float = math.inf,
 ) -> Iterator[Trained]:
     """Train networks of one shape in the way that is fastest on the device of the data.
 
-    ``checkpoint`` says where a network that trains alone, and so for long, keeps what it has reached.
+    ``checkpoint`` says where a network keeps what it has reached, ``until`` when that is all for now.
+
+    Raises:
+        OutOfTimeError: some have not ended by ``until``.
     """
     if data.train_images.device.type == "cuda":
         # The 3×3 convolutions of a residual network are best left to the library's own kernels.
@@ -32,11 +39,11 @@ def trained(
     else:
         size = fleet_size(configs[0], data.train_images.shape[1:])
     if size:
-        yield from train_fleet(configs, data, size)
+        yield from train_fleet(configs, data, size, checkpoint, until)
     else:
         for config in configs:
             start = time.perf_counter()
-            initial, final, result = train(config, data, checkpoint(config) if checkpoint else None)
+            initial, final, result = train(config, data, checkpoint(config) if checkpoint else None, until)
             yield Trained(config, initial, final, result, time.perf_counter() - start)
 
 

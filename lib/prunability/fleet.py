@@ -1,9 +1,11 @@
 """Training many networks of one shape as one batched computation."""
 
 import json
+import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -11,7 +13,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
+from prunability import checkpoints
 from prunability.augmentation import augmented, moves
+from prunability.checkpoints import EPOCHS_LEFT, OutOfTimeError, keep, resume
 from prunability.config import RunConfig
 from prunability.course import Course, Result
 from prunability.data import Dataset
@@ -29,6 +33,8 @@ from prunability.training import (
 
 # Examples that a fleet evaluates together, on a CPU.
 CHUNK = 128
+# The parts of a member's checkpoint.
+KEPT = ("weights", "taken", "moments", "buffers", "seconds")
 
 
 def shape_of(config: RunConfig) -> str:
@@ -59,29 +65,48 @@ class Member:
     seconds: float = 0.0
 
 
-def train_fleet(configs: Sequence[RunConfig], data: Dataset, size: int) -> Iterator[Trained]:
+def train_fleet(
+    configs: Sequence[RunConfig],
+    data: Dataset,
+    size: int,
+    checkpoint: Callable[[RunConfig], Path] | None = None,
+    until: float = math.inf,
+) -> Iterator[Trained]:
     """Train networks of one shape, at most ``size`` at a time; yields each one as soon as it ends.
 
     Each is trained as :func:`prunability.training.train` would train it alone, to rounding: same initial
     weights, data order and dropout noise, same rule of stopping. A network that has ended leaves at the end
     of its epoch and one that waits takes its place.
 
+    ``checkpoint`` says where each keeps what it has reached, every few minutes and ``until`` that time, by
+    :func:`time.monotonic`; each goes on from there in any fleet.
+
     Raises:
         ValueError: the configurations are not all of one shape.
+        OutOfTimeError: some have not ended by ``until``; what they have reached is kept.
     """
     if len({shape_of(config) for config in configs}) > 1:
         raise ValueError(
             "a fleet's networks must share data, architecture, optimiser, batch size, augmentation and precision"
         )
+    if not configs:
+        return
     waiting, fleet = list(configs), Fleet(configs[0], data)
+    written = time.monotonic()
     while waiting or fleet.members:
-        start = time.perf_counter()
-        fleet.enter([waiting.pop(0) for _ in range(min(len(waiting), size - len(fleet.members)))])
+        start = time.monotonic()
+        fleet.enter([waiting.pop(0) for _ in range(min(len(waiting), size - len(fleet.members)))], checkpoint)
         fleet.epoch()
-        seconds = (time.perf_counter() - start) / len(fleet.members)
+        now = time.monotonic()
         for member in fleet.members:
-            member.seconds += seconds
+            member.seconds += (now - start) / len(fleet.members)
         yield from fleet.leave()
+        late = now + EPOCHS_LEFT * (now - start) > until
+        if checkpoint is not None and (late or now - written > checkpoints.EVERY):
+            fleet.keep(checkpoint)
+            written = now
+        if late and (waiting or fleet.members):
+            raise OutOfTimeError
 
 
 class Fleet:
@@ -107,8 +132,8 @@ class Fleet:
         self.taken = torch.empty(0, 1, dtype=torch.float64, device=self.device)
         self.buffers = {name: tensor[None][:0] for name, tensor in self.network.named_buffers()}
 
-    def enter(self, configs: Sequence[RunConfig]) -> None:
-        """Add networks, untrained."""
+    def enter(self, configs: Sequence[RunConfig], checkpoint: Callable[[RunConfig], Path] | None = None) -> None:
+        """Add networks, untrained or as far as their checkpoints say."""
         if not configs:
             return
         states = [build(config, self.shape, self.data.classes).state_dict() for config in configs]
@@ -122,7 +147,26 @@ class Fleet:
         self.taken = torch.cat([self.taken, zeros[:, :1].double()])
         for name, known in self.buffers.items():
             self.buffers[name] = torch.cat([known, torch.stack([s[name] for s in states]).to(self.device)])
+        for row, member in enumerate(self.members):
+            if member.course.curve or checkpoint is None:
+                continue
+            if kept := resume(checkpoint(member.config), member.config, member.course, KEPT):
+                self.weights[row], self.taken[row] = kept["weights"], kept["taken"]
+                for moment, own in zip(self.moments, kept["moments"], strict=True):
+                    moment[row] = own
+                for name, own in kept["buffers"].items():
+                    self.buffers[name][row] = own
+                member.seconds = kept["seconds"]
         self._bind()
+
+    def keep(self, checkpoint: Callable[[RunConfig], Path]) -> None:
+        """Write what each member has reached."""
+        for row, member in enumerate(self.members):
+            parts = (self.weights, self.taken, *self.moments)
+            weights, taken, *moments = (tensor[row].cpu().clone() for tensor in parts)
+            buffers = {name: tensor[row].cpu().clone() for name, tensor in self.buffers.items()}
+            values = (weights, taken, moments, buffers, member.seconds)
+            keep(checkpoint(member.config), member.config, member.course, dict(zip(KEPT, values, strict=True)))
 
     def leave(self) -> list[Trained]:
         """Take out the networks whose training has ended."""

@@ -5,6 +5,7 @@ import math
 import platform
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import NamedTuple
 
 import torch
 
+from prunability.checkpoints import OutOfTimeError
 from prunability.config import RunConfig
 from prunability.data import Dataset, load_images, prepare
 from prunability.dispatch import trained
@@ -29,13 +31,22 @@ def lacking(record: Record) -> list[str]:
 
 
 class Place(NamedTuple):
-    """Where a worker finds images and store, and which process it works for."""
+    """Where a worker finds images and store, which process it works for, and until when.
+
+    ``until`` is a time by :func:`time.monotonic`, which all processes of a machine share.
+    """
 
     source: str
     device: str
     runs: Path
     data: Path
     parent: int
+    until: float = math.inf
+
+    @property
+    def late(self) -> bool:
+        """Whether nothing more is to be begun."""
+        return time.monotonic() > self.until
 
     def dataset(self, config: RunConfig) -> Dataset:
         """The images of a run."""
@@ -44,20 +55,24 @@ class Place(NamedTuple):
 
 
 def train_runs(place: Place, configs: list[RunConfig]) -> list[str]:
-    """Train runs side by side and store each as it ends; returns how they ended."""
+    """Train runs side by side and store each as it ends; returns how they ended, those that did in time."""
+    if place.late:
+        return []
     data, store = place.dataset(configs[0]), RunStore(place.runs)
     made_by = environment(data.train_images.device, load_images(place.source, place.data).title)
     endings: list[str] = []
-    for config, initial, final, result, seconds in trained(configs, data, store.checkpoint):
-        weights = store.save_weights(config, initial, final)
-        store.save(Record(config, result, {}, weights, {"training": seconds}, made_by))
-        endings.append(result.status)
+    with suppress(OutOfTimeError):
+        for config, initial, final, result, seconds in trained(configs, data, store.checkpoint, place.until):
+            weights = store.save_weights(config, initial, final)
+            store.save(Record(config, result, {}, weights, {"training": seconds}, made_by))
+            endings.append(result.status)
     return endings
 
 
 def measure_runs(place: Place, configs: list[RunConfig]) -> list[str]:
-    """Add to stored runs the measures that they lack."""
+    """Add to stored runs the measures that they lack, each stored as it is found; returns a word a whole run."""
     store = RunStore(place.runs)
+    endings: list[str] = []
     for config in configs:
         record = store.load(config)
         assert record is not None
@@ -66,9 +81,12 @@ def measure_runs(place: Place, configs: list[RunConfig]) -> list[str]:
         # What is no longer a measure goes; what is stays where its version does.
         record = replace(record, measures={name: m for name, m in record.measures.items() if name in REGISTRY})
         for name in missing:
+            if place.late:
+                return endings
             record = _measured(record, run, name)
-        store.save(record)
-    return ["measured"] * len(configs)
+            store.save(record)
+        endings.append("measured")
+    return endings
 
 
 def _measured(record: Record, run: TrainedRun, name: str) -> Record:

@@ -17,9 +17,9 @@ from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
 from prunability.config import PrunabilityError, cores, writable
-from prunability.runner import complete
+from prunability.gathering import choose, gather
 from prunability.session import Parameters, project_root, validate
-from prunability.studies import STUDIES, open_study, profiles
+from prunability.studies import STUDIES, profiles
 
 # Encrypt what passes between this process and a kernel where the kernel can; without it, the kernel warns.
 KERNEL = Config({"KernelManager": {"transport_encryption": "auto"}})
@@ -69,11 +69,9 @@ def execute(notebooks: Sequence[Path], values: Mapping[str, Any], workers: int =
     folder = next(iter(checked.values())).figures_folder / "notebooks"
     writable(folder, "figures")
     executions = {study: parameters.execution(workers) for study, parameters in checked.items()}
-    opened = {
-        study: open_study(study, p.profile, p.data, p.seed, executions[study].data) for study, p in checked.items()
-    }
+    opened = {study: choose(study, p.profile, p.data, p.seed, executions[study]) for study, p in checked.items()}
     for study, execution in executions.items():
-        complete(opened[study], execution)
+        gather(opened[study], execution)
     jobs = [(path, _changed(checked[study]), folder) for path, study in plan]
     pool = joblib.Parallel(min(cores(), len(jobs)))
     done: list[Path] = pool(joblib.delayed(_execute)(*job) for job in jobs)

@@ -34,18 +34,25 @@ class Progress:
 
 
 def survey(study: Study, execution: Execution) -> Progress:
-    """What of a study is done and what is not; raises the store's errors for damaged records."""
+    """What of a study is done and what is not; raises the store's errors for damaged records.
+
+    A run counts if the store has it or, finished, the published table. One that lacks measures, and whose
+    weights are not here to take them from, is as good as untrained.
+    """
     store = RunStore(execution.runs)
-    found = [(config, store.load(config)) for config in study.runs]
-    records = [record for _, record in found if record is not None]
-    untrained = [config for config, record in found if record is None]
-    unmeasured = [record for record in records if lacking(record)]
-    return Progress(
-        [record for record in records if not lacking(record)],
-        untrained,
-        unmeasured,
-        _seconds_left(records, len(untrained), unmeasured, execution.processes),
-    )
+    done, untrained, unmeasured = [], [], []
+    for config in study.runs:
+        record, published = store.load(config), study.published.get(config.hash)
+        if record is not None and not lacking(record):
+            done.append(record)
+        elif published is not None and not lacking(published):
+            done.append(published)
+        elif record is not None and store.has_weights(config):
+            unmeasured.append(record)
+        else:
+            untrained.append(config)
+    seconds_left = _seconds_left([*done, *unmeasured], len(untrained), unmeasured, execution.processes)
+    return Progress(done, untrained, unmeasured, seconds_left)
 
 
 def _seconds_left(
@@ -64,27 +71,30 @@ def _seconds_left(
     return work / processes
 
 
-def complete(study: Study, execution: Execution) -> list[Record]:
-    """Train and measure what is missing and return the records of all runs, in the study's order.
+def complete(study: Study, execution: Execution, until: float = math.inf) -> list[Record]:
+    """Train and measure what is missing and return the records of all runs that are done, in the study's order.
 
     Finished runs are on disk as soon as they finish, so that after a Ctrl-C or a kill the same call goes
-    on with the others. One run that fails does not stop the rest.
+    on with the others. One run that fails does not stop the rest. After ``until``, a time by
+    :func:`time.monotonic`, nothing more is begun and what is in training is kept as far as it is.
 
     Raises:
         PrunabilityError: a record is damaged, a run failed, or a process was killed.
     """
     state = survey(study, execution)
-    if state.untrained or state.unmeasured:
-        writable(execution.runs, "runs")
-    place = Place(study.source, str(execution.torch_device), execution.runs, execution.data, os.getpid())
-    title = f"{study.name}, {study.profile}, {study.images.title}"
-    jobs = fleets(state.untrained, study.images.images["train"].shape[1:], execution)
+    if not state.untrained and not state.unmeasured:
+        return state.done
+    assert study.source is not None, "there are no images to train on"
+    writable(execution.runs, "runs")
+    device = str(execution.torch_device)
+    place = Place(study.source, device, execution.runs, execution.data, os.getpid(), until)
+    title = f"{study.name}, {study.profile}, {study.data.title}"
+    jobs = fleets(state.untrained, study.data.shape, execution)
     _compute(place, train_runs, jobs, execution.processes, f"{title}: training")
     # Long runs first, so that no process is left alone with one at the end.
     waiting = sorted((r.config for r in survey(study, execution).unmeasured), key=_extent, reverse=True)
     _compute(place, measure_runs, [[config] for config in waiting], execution.processes, f"{title}: measuring")
-    store = RunStore(execution.runs)
-    return [record for config in study.runs if (record := store.load(config)) is not None]
+    return survey(study, execution).done
 
 
 def fleets(configs: Sequence[RunConfig], image: Sequence[int], execution: Execution) -> list[list[RunConfig]]:
@@ -110,7 +120,7 @@ Job = Callable[[Place, list[RunConfig]], list[str]]
 
 
 def _compute(place: Place, job: Job, work: list[list[RunConfig]], processes: int, title: str) -> None:
-    if not work:
+    if not work or place.late:
         return
     total = sum(map(len, work))
     pool = joblib.Parallel(min(processes, len(work)), return_as="generator_unordered")

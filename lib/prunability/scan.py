@@ -84,6 +84,8 @@ class Variants:
         images = self.images if index is None else self.images[index]
         count = evaluation_batch(self.images)
         if self.batched:
+            if self.on_gpu:  # else their activations, many at once, would not fit into its memory
+                count = max(1, count // len(variants))
             stacked = {name: tensor.expand(len(variants), *tensor.shape) for name, tensor in self.tensors.items()}
             stacked |= {name: torch.stack([weights[name] for weights in variants]) for name in variants[0]}
             last = images.movedim(-4, -1) if images.dim() == 5 else images.movedim(0, -1)[None]

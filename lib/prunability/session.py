@@ -1,9 +1,8 @@
 """What a notebook talks to: validated parameters, the study's runs, and where figures go."""
 
-import hashlib
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,12 +15,14 @@ from prunability import claims as claims_module
 from prunability import style
 from prunability.claims import Claim
 from prunability.config import Execution, PrunabilityError, explain, writable
-from prunability.data import prepare
-from prunability.example import Example, curves, tolerance_curves
-from prunability.measures import HEADLINE_MEASURE, TrainedRun
-from prunability.runner import complete
+from prunability.data import load_images, prepare
+from prunability.example import Example, example_of, loss_curve, median_run, tolerance_curves
+from prunability.gathering import Gathered, choose, gather
+from prunability.measures import TrainedRun
+from prunability.pruning import Pruner
+from prunability.published import source_checksum
 from prunability.store import Record, RunStore, checksum_of
-from prunability.studies import Study, find_profile, open_study
+from prunability.studies import Study, find_profile
 from prunability.tables import compared, left_out, runs_table
 from prunability.training import DTYPES, one_thread
 
@@ -65,6 +66,7 @@ class Parameters(BaseModel):
                 workers=workers,
                 runs=runs.resolve(),
                 data=project_root() / "data",
+                results=project_root() / "results",
             )
         except ValidationError as error:
             raise PrunabilityError(explain(error)) from error
@@ -103,11 +105,20 @@ class Session:
     study: Study
     parameters: Parameters
     execution: Execution
-    records: list[Record] = field(default_factory=list)
+    gathered: Gathered = field(default_factory=lambda: Gathered([], {}, 0))
+
+    @property
+    def records(self) -> list[Record]:
+        """The finished runs."""
+        return self.gathered.records
 
     def complete(self) -> pd.DataFrame:
-        """Train and measure what is missing; returns the table of all runs."""
-        self.records = complete(self.study, self.execution)
+        """Take the runs from store and published table and make what is missing; returns the table of all.
+
+        Prints where they come from.
+        """
+        self.gathered = gather(self.study, self.execution)
+        print(self.gathered.words)
         table = runs_table(self.records)
         if (usable := len(compared(table))) < 2:
             raise PrunabilityError(
@@ -121,29 +132,37 @@ class Session:
         """Where the figures go."""
         return self.parameters.figures_folder
 
-    def trained(self, run: str) -> TrainedRun:
-        """The trained network of a run, by its hash."""
-        record = next(record for record in self.records if record.config.hash == run)
-        dtype = DTYPES[record.config.training.precision]
-        dataset = prepare(self.study.images, record.config.data, self.execution.torch_device, dtype)
-        initial, final = RunStore(self.execution.runs).load_weights(record)
-        return TrainedRun(record.config, dataset, initial, final, record.result)
+    def curve(self, run: str, pruner: Pruner, resolution: int) -> list[float]:
+        """L(φ(w, g/resolution)) of a run, by its hash: from its record, else from its weights, and then kept.
+
+        Raises:
+            PrunabilityError: neither the curve nor the weights are here.
+        """
+        (place,) = (place for place, record in enumerate(self.records) if record.config.hash == run)
+        record, key = self.records[place], f"{pruner}_{resolution}"
+        if key not in record.curves:
+            store = RunStore(self.execution.runs)
+            weights = store.load_weights(record)
+            assert self.study.source is not None, "weights are here, and images are not"
+            images, dtype = (
+                load_images(self.study.source, self.execution.data),
+                DTYPES[record.config.training.precision],
+            )
+            data = prepare(images, record.config.data, self.execution.torch_device, dtype)
+            with one_thread():
+                found = loss_curve(TrainedRun(record.config, data, *weights, record.result), pruner, resolution)
+            record = replace(record, curves={**record.curves, key: found})
+            store.save(record)
+            self.records[place] = record
+        return record.curves[key]
 
     def example(self, table: pd.DataFrame) -> Example:
         """The loss curves of the network whose prunability is the median of the converged ones."""
-        ordered = compared(table).sort_values([HEADLINE_MEASURE, "run"])
-        row = ordered.iloc[len(ordered) // 2]
-        with one_thread():
-            return curves(self.trained(str(row["run"])), row, self.study.hyperparameters)
+        return example_of(median_run(table), self.curve, self.study.hyperparameters)
 
     def tolerances(self, table: pd.DataFrame, runs: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
         """The pruning curves of some networks, and where each tolerance meets them."""
-        networks = {}
-        for run in runs:
-            row = table[table["run"] == run].iloc[0]
-            networks[f"width {row['width']}, {row['parameter_count']:,.0f} parameters"] = (self.trained(run), row)
-        with one_thread():
-            return tolerance_curves(networks)
+        return tolerance_curves(table.set_index("run", drop=False).loc[list(runs)], self.curve)
 
     def part(self, table: pd.DataFrame, name: str = "grid") -> pd.DataFrame:
         """The rows of a table of runs that belong to one of the study's grids."""
@@ -158,10 +177,11 @@ class Session:
                 "name": self.study.name, "profile": self.study.profile, "hash": self.study.hash,
                 "seed": self.parameters.seed,
             },
-            "data": {"title": self.study.images.title, "checksum": self.study.images.checksum},
+            "data": {"title": self.study.data.title, "checksum": self.study.data.checksum},
             "records": checksum_of(self.records),
             "runs_used": len(compared(table)),
             "runs_left_out": left_out(table),
+            "runs_missing": self.gathered.missing,
             "devices": sorted({record.environment["device"] for record in self.records}),
             "versions": {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
         }  # fmt: skip
@@ -188,14 +208,5 @@ def open_session(study: str, **values: Any) -> Session:
     parameters = validate(study, values)
     execution = parameters.execution()
     writable(parameters.figures_folder, "figures")
-    opened = open_study(study, parameters.profile, parameters.data, parameters.seed, execution.data)
+    opened = choose(study, parameters.profile, parameters.data, parameters.seed, execution)
     return Session(opened, parameters, execution)
-
-
-def source_checksum() -> str:
-    """SHA-256 over the library's Python files."""
-    total = hashlib.sha256()
-    for path in sorted(PACKAGE.rglob("*.py")):
-        total.update(path.relative_to(PACKAGE).as_posix().encode())
-        total.update(path.read_bytes())
-    return total.hexdigest()

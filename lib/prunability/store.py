@@ -37,7 +37,11 @@ class Measured:
 
 @dataclass(frozen=True)
 class Record:
-    """A finished run. ``seconds`` and ``environment`` say how it was made and are not part of the result."""
+    """A finished run.
+
+    ``seconds`` and ``environment`` say how it was made and are not part of the result. ``curves`` holds loss
+    curves that were drawn of it, by pruner and number of points: they follow from the weights.
+    """
 
     config: RunConfig
     result: Result
@@ -45,9 +49,10 @@ class Record:
     weights: str
     seconds: dict[str, float] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
+    curves: dict[str, list[float]] = field(default_factory=dict)
 
     def content(self) -> dict[str, Any]:
-        """What the run found, without timings and environment."""
+        """What the run found, without timings, environment and curves."""
         return {
             "config": self.config.model_dump(mode="json"),
             "result": asdict(self.result),
@@ -98,16 +103,22 @@ class RunStore:
         if checksum != digest(raw):
             raise _damaged(path, "its content does not match its checksum: it was edited or damaged")
         try:
-            record = _from_json(raw)
+            record = record_of(raw)
         except ValidationError as error:
             raise _damaged(path, explain(error)) from error
         except (KeyError, TypeError) as error:
             raise _damaged(path, f"a field is missing or unknown ({error})") from error
         if record.config != config:
             raise _damaged(path, "it is the record of another run")
-        if not self._weights(config).exists():
-            raise _damaged(self._weights(config), "the weights of a finished run are missing")
         return record
+
+    def has_weights(self, config: RunConfig) -> bool:
+        """Whether the run's weights are here; records that were imported come without."""
+        return self._weights(config).exists()
+
+    def drop_weights(self, config: RunConfig) -> None:
+        """Forget the weights of a run, whose record is of another training of it."""
+        self._weights(config).unlink(missing_ok=True)
 
     def checkpoint(self, config: RunConfig) -> Path:
         """Where an unfinished training keeps what it has reached."""
@@ -116,8 +127,13 @@ class RunStore:
     def save(self, record: Record) -> None:
         """Write a record atomically, over an older one of the same run; its training needs no checkpoint more."""
         raw = json.loads(
-            json.dumps({**record.content(), "seconds": record.seconds, "environment": record.environment})
-        )
+            json.dumps(
+                {
+                    **record.content(), "seconds": record.seconds, "environment": record.environment,
+                    "curves": record.curves,
+                }
+            )
+        )  # fmt: skip
         raw["checksum"] = digest(raw)
         self._write(self.path(record.config), (json.dumps(raw, indent=1) + "\n").encode())
         self.checkpoint(record.config).unlink(missing_ok=True)
@@ -137,7 +153,10 @@ class RunStore:
             PrunabilityError: the file is missing or is not what the record says it is.
         """
         path = self._weights(record.config)
-        content = path.read_bytes()
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError as error:
+            raise _damaged(path, "the weights of this run are not here, only its record") from error
         if hashlib.sha256(content).hexdigest() != record.weights:
             raise _damaged(path, "it does not match the checksum in the run's record")
         try:
@@ -164,7 +183,8 @@ def checksum_of(records: Iterable[Record]) -> str:
     return digest(sorted(record.checksum for record in records))
 
 
-def _from_json(raw: dict[str, Any]) -> Record:
+def record_of(raw: dict[str, Any]) -> Record:
+    """A record from the content of its file."""
     result = {**raw["result"], "curve": [(running, loss) for running, loss in raw["result"]["curve"]]}
     return Record(
         config=RunConfig.model_validate(raw["config"]),
@@ -173,6 +193,7 @@ def _from_json(raw: dict[str, Any]) -> Record:
         weights=raw["weights"],
         seconds=raw["seconds"],
         environment=raw["environment"],
+        curves=raw.get("curves", {}),
     )
 
 

@@ -98,7 +98,8 @@ def save(
 
 
 def _note(provenance: Mapping[str, Any], subject: str) -> str:
-    left_out = "; ".join(f"{number} {reason}" for reason, number in provenance["runs_left_out"].items())
+    reasons = {**provenance["runs_left_out"]} | ({"not run": n} if (n := provenance["runs_missing"]) else {})
+    left_out = "; ".join(f"{number} {reason}" for reason, number in reasons.items())
     return (
         f"{provenance['data']['title']}, profile {provenance['study']['profile']}, "
         f"{subject}n = {provenance['runs_used']} networks, left out: {left_out or 'none'}"

@@ -22,7 +22,7 @@ def study(opened: Study) -> str:
     settings = " × ".join(f"{name.replace('_', ' ')} {{{_listed(values)}}}" for name, values in grid.items())
     return (
         f"Profile **{opened.profile}**: {len(opened.runs)} networks on {first.data.n_train} training images of "
-        f"*{opened.images.title}* ({opened.images.classes} classes, {len(opened.images.labels['test'])} test "
+        f"*{opened.data.title}* ({opened.data.classes} classes, {opened.data.test} test "
         f"images, label noise {first.data.label_noise:.0%}). The grid is {settings}. Each is trained by SGD with "
         f"momentum {first.training.momentum:g} until its training loss is at most "
         f"{first.training.target_loss:g} nats, for at most {first.training.max_epochs} epochs, in "
@@ -105,8 +105,8 @@ def limitations(opened: Study, used: pd.DataFrame) -> str:
                 if few
                 else "An interval's width is the resolution: smaller differences between measures are not seen."
             ),
-            f"- **Data**: {first.data.n_train} training images of {opened.images.title}; other data may rank "
-            f"measures otherwise. Test losses rest on {len(opened.images.labels['test'])} test images, whose "
+            f"- **Data**: {first.data.n_train} training images of {opened.data.title}; other data may rank "
+            f"measures otherwise. Test losses rest on {opened.data.test} test images, whose "
             "sampling noise lowers every tau.",
             "- **Networks**: one family (network in network, depths and widths of the grid above), "
             f"{seeds} seed a setting; other architectures are not covered.",

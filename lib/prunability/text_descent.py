@@ -24,8 +24,8 @@ def study(opened: Study, table: pd.DataFrame) -> str:
     rest = "; ".join(f"{number} {reason}" for reason, number in left_out(table).items())
     return (
         f"Profile **{opened.profile}**: {network} of width {widths}, {main['seed'].nunique()} seeds each, on "
-        f"{first.data.n_train} training images of *{opened.images.title}*, each label made wrong with probability "
-        f"{first.data.label_noise:g} ({len(opened.images.labels['test'])} test images). Each is trained by "
+        f"{first.data.n_train} training images of *{opened.data.title}*, each label made wrong with probability "
+        f"{first.data.label_noise:g} ({opened.data.test} test images). Each is trained by "
         f"{'Adam' if rules.optimiser == 'adam' else 'SGD'} with learning rate {rules.learning_rate:g} and batches "
         f"of {rules.batch_size} for {rules.max_epochs} epochs ({main['steps'].iloc[0]:,} steps)"
         f"{', with random crops and flips' if rules.augmentation else ''}, whatever its loss: {reached} of these "
@@ -117,7 +117,7 @@ def limitations(opened: Study, main: pd.DataFrame) -> str:
         [
             f"- **n**: {len(main)} networks of {main['width'].nunique()} widths; {enough}. One curve over widths "
             "is one observation of double descent, however many networks it is made of.",
-            f"- **Data**: {first.data.n_train} images of {opened.images.title} with labels made wrong at random; "
+            f"- **Data**: {first.data.n_train} images of {opened.data.title} with labels made wrong at random; "
             "real errors in labels are not random. All networks share one subset and one draw of wrong labels: "
             "standard errors speak of other initial weights and data orders only.",
             f"- **Networks and budget**: one architecture, one optimiser, one learning rate, "

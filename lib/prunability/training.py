@@ -1,5 +1,6 @@
 """Training of one network: the reference, and what every training shares."""
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from torch.nn import functional as F
 
 from prunability import checkpoints
 from prunability.augmentation import augmented, moves
+from prunability.checkpoints import EPOCHS_LEFT, OutOfTimeError, keep, resume
 from prunability.config import RunConfig, TrainingConfig
 from prunability.course import Course, Result
 from prunability.data import Dataset
@@ -41,32 +43,44 @@ def build(config: RunConfig, shape: Sequence[int], classes: int) -> Network:
     return network.to(memory_format=torch.channels_last)
 
 
-def train(config: RunConfig, data: Dataset, checkpoint: Path | None = None) -> tuple[State, State, Result]:
+def train(
+    config: RunConfig, data: Dataset, checkpoint: Path | None = None, until: float = math.inf
+) -> tuple[State, State, Result]:
     """Train one network and return its initial and final state (on the CPU) and how it ended.
 
     With a path for a ``checkpoint``, what a long training has reached is written there every few minutes, and
-    a training that was killed goes on from it: bit for bit on a CPU, to rounding on a GPU.
+    a training that was killed goes on from it: bit for bit on a CPU, to rounding on a GPU. ``until`` is the
+    time, by :func:`time.monotonic`, at which it stops to go on another day.
 
     SGD with momentum or Adam, constant learning rate, weight decay (L2) on every parameter; an epoch uses as
     many full batches as there are. :class:`Course` says when it stops. Forward passes of the
     training steps run in the configuration's precision; every evaluation runs in float32, in float64 if
     that is the precision.
+
+    Raises:
+        OutOfTimeError: it has not ended by ``until``; what it has reached is kept.
     """
     device = data.train_images.device
     network = build(config, data.train_images.shape[1:], data.classes).to(device)
     initial = _copy(network)
     course = Course(config.training)
     optimiser = optimiser_of(network, config.training)
-    if checkpoint is not None:
-        checkpoints.resume(checkpoint, config, network, optimiser, course)
+    if checkpoint is not None and (kept := resume(checkpoint, config, course, ("network", "optimiser"))):
+        network.load_state_dict(kept["network"])
+        optimiser.load_state_dict(kept["optimiser"])
     written = time.monotonic()
     while course.status is None:
+        start = time.monotonic()
         if course.epoch_done(_epoch(network, optimiser, config, data, len(course.curve))):
             course.evaluated(mean_loss(network, data.train_images, data.train_labels))
-        due = course.status is None and time.monotonic() - written > checkpoints.EVERY
-        if checkpoint is not None and due:
-            checkpoints.keep(checkpoint, config, network, optimiser, course)
-            written = time.monotonic()
+        now = time.monotonic()
+        late = now + EPOCHS_LEFT * (now - start) > until
+        if course.status is None and checkpoint is not None and (late or now - written > checkpoints.EVERY):
+            state = {"network": network.state_dict(), "optimiser": optimiser.state_dict()}
+            keep(checkpoint, config, course, state)
+            written = now
+        if course.status is None and late:
+            raise OutOfTimeError
     result = course.result(logits(network, data.train_images), data, logits(network, data.test_images))
     return initial, _copy(network), result
 

@@ -41,7 +41,7 @@ def open_study(study: str, profile: str, data: str, seed: int, cache: Path) -> S
     """
     found = find_profile(study, profile)
     source = data or found.data
-    return expand(study, profile, found, source, load_images(source, cache), seed)
+    return expand(study, profile, found, source, load_images(source, cache).facts, seed)
 
 
-__all__ = ["STUDIES", "Profile", "Study", "find_profile", "open_study", "profiles"]
+__all__ = ["STUDIES", "Profile", "Study", "expand", "find_profile", "open_study", "profiles"]

@@ -18,7 +18,8 @@ from prunability.config import (
     digest,
     explain,
 )
-from prunability.data import ImageSet
+from prunability.data import DataFacts
+from prunability.store import Record
 
 NETWORKS: Mapping[str, type[NiNConfig | MLPConfig | ResNetConfig]] = {
     "nin": NiNConfig,
@@ -33,7 +34,8 @@ class Profile:
 
     ``grid`` maps fields of a run's configuration (of data, network, training, and its ``seed``) to the values
     that are combined in every way; ``fixed`` sets others, ``kind`` the network's. ``also`` holds further
-    grids by name, on the same ``fixed``. ``claims`` says whether a verdict may rest on it.
+    grids by name, on the same ``fixed``. ``claims`` says whether a verdict may rest on it, ``gpu`` whether
+    it is too large to be trained without one unless somebody asks for just that.
     """
 
     data: str
@@ -41,24 +43,29 @@ class Profile:
     fixed: Mapping[str, Any]
     n_train: int | None = None
     claims: bool = True
+    gpu: bool = False
     also: Mapping[str, Mapping[str, Sequence[Any]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Study:
-    """The runs of a study at a profile, on the images that were found.
+    """The runs of a study at a profile, on images of which at least the facts are known.
 
-    ``parts`` holds the hashes of the runs of each grid: the main one is ``grid``, others have their names.
+    ``source`` says where the images are, None if they are not at hand: then nothing can be trained. ``parts``
+    holds the hashes of the runs of each grid: the main one is ``grid``, others have their names. ``published``
+    holds, by hash, the finished runs of the study's published table.
     """
 
     name: str
     profile: str
-    source: str
-    images: ImageSet
+    source: str | None
+    data: DataFacts
     hyperparameters: tuple[str, ...]
     runs: tuple[RunConfig, ...]
     claims: bool
+    gpu: bool
     parts: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    published: Mapping[str, Record] = field(default_factory=dict)
 
     @property
     def hash(self) -> str:
@@ -66,20 +73,19 @@ class Study:
         return digest([run.hash for run in self.runs])
 
 
-def expand(name: str, profile_name: str, profile: Profile, source: str, images: ImageSet, seed: int) -> Study:
+def expand(name: str, profile_name: str, profile: Profile, source: str | None, data: DataFacts, seed: int) -> Study:
     """All runs of a profile's grid.
 
     Raises:
         PrunabilityError: the data set is too small for the profile.
     """
-    total = len(images.labels["train"])
-    n_train = profile.n_train or total
-    if n_train > total:
+    n_train = profile.n_train or data.train
+    if n_train > data.train:
         raise PrunabilityError(
-            f"profile {profile_name!r} trains on {n_train} images, but {images.title} has {total}: "
+            f"profile {profile_name!r} trains on {n_train} images, but {data.title} has {data.train}: "
             "use another profile or a larger data set"
         )
-    content = DataConfig(checksum=images.checksum, n_train=n_train)
+    content = DataConfig(checksum=data.checksum, n_train=n_train)
     try:
         parts = {
             part: [
@@ -93,7 +99,7 @@ def expand(name: str, profile_name: str, profile: Profile, source: str, images: 
     varied = tuple(key for key in profile.grid if key != "seed")
     runs = tuple(dict.fromkeys(itertools.chain.from_iterable(parts.values())))
     hashes = {part: frozenset(run.hash for run in members) for part, members in parts.items()}
-    return Study(name, profile_name, source, images, varied, runs, profile.claims, hashes)
+    return Study(name, profile_name, source, data, varied, runs, profile.claims, profile.gpu, hashes)
 
 
 def _run(data: DataConfig, settings: Mapping[str, Any], seed: int) -> RunConfig:

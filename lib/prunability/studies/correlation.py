@@ -51,6 +51,7 @@ PROFILES = {
     ),
     "paper": Profile(
         data="cifar10",
+        gpu=True,
         grid={
             "width": [64, 128, 256],
             "depth": [2, 3, 4],

@@ -50,6 +50,7 @@ PROFILES = {
     ),
     "paper": Profile(
         data="cifar10",
+        gpu=True,
         grid={"width": PAPER, "seed": [*range(3)]},
         fixed=RESNET | {"label_noise": 0.15, "learning_rate": 1e-4, "max_epochs": 200, "augmentation": True},
         also={

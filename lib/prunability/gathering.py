@@ -1,0 +1,104 @@
+"""Where the runs of a notebook come from: the run store, else the published table, else training."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from prunability import published
+from prunability.config import Execution, PrunabilityError
+from prunability.cost import in_words, seconds_an_epoch
+from prunability.data import CIFAR10, at_hand, load_images
+from prunability.jobs import lacking
+from prunability.runner import complete, survey
+from prunability.store import Record
+from prunability.studies import Study, expand, find_profile
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """The finished runs of a study, where they come from, and how many it lacks."""
+
+    records: list[Record]
+    origins: Mapping[str, int]
+    missing: int
+
+    @property
+    def words(self) -> str:
+        """In one line, for a notebook."""
+        places = [f"{number} from the {origin}" for origin, number in self.origins.items() if number]
+        lacking = f"; {self.missing} of the study's runs are missing" if self.missing else ""
+        return f"Runs: {', '.join(places) or 'none'}{lacking}."
+
+
+def choose(study: str, profile: str, data: str, seed: int, execution: Execution) -> Study:
+    """The study on the images asked for; where none are, on those of its published table if there is one.
+
+    The profile's own images come before those of the table only where the store has all runs on them.
+
+    Raises:
+        PrunabilityError: a name is unknown, or the data cannot be had or do not fit.
+    """
+    found = find_profile(study, profile)
+    source, folder = data or found.data, execution.data
+    table = _table(study, profile, execution)
+
+    def own() -> Study:
+        if found.gpu and execution.torch_device.type != "cuda" and not at_hand(source, folder):
+            raise PrunabilityError(_refusal(expand(study, profile, found, source, CIFAR10, seed), execution))
+        return expand(study, profile, found, source, load_images(source, folder).facts, seed)
+
+    if table is None:
+        return own()
+    if data or at_hand(source, folder):
+        opened = own()
+        if data or opened.data.checksum == table.origin.data.checksum or not survey(opened, execution).untrained:
+            return with_table(opened, table)
+    of_table = with_table(expand(study, profile, found, None, table.origin.data, seed), table)
+    return of_table if of_table.published else own()
+
+
+def _table(study: str, profile: str, execution: Execution) -> published.Published | None:
+    path = published.place(execution.results, study, profile)
+    return published.read(path) if path.exists() else None
+
+
+def with_table(study: Study, table: published.Published) -> Study:
+    """With those finished runs of a table that are the study's own: a run's hash names its images too."""
+    own = {run.hash for run in study.runs}
+    found = {r.config.hash: r for r in table.records if r.config.hash in own and not lacking(r)}
+    return replace(study, published=found)
+
+
+def gather(study: Study, execution: Execution) -> Gathered:
+    """The finished runs of a study, those that are missing made where that is sensible.
+
+    Raises:
+        PrunabilityError: runs are missing that ask for a GPU, there is none, and nothing was published.
+    """
+    found = survey(study, execution)
+    missing = len(found.untrained) + len(found.unmeasured)
+    records = found.done
+    if missing and study.source is not None and not _too_dear(study, execution):
+        records, missing = complete(study, execution), 0
+    elif missing and not study.published:
+        raise PrunabilityError(_refusal(study, execution))
+    of_table = sum(study.published.get(record.config.hash) is record for record in records)
+    return Gathered(records, {"run store": len(records) - of_table, "published table": of_table}, missing)
+
+
+def _too_dear(study: Study, execution: Execution) -> bool:
+    return study.gpu and execution.torch_device.type != "cuda"
+
+
+def _refusal(study: Study, execution: Execution) -> str:
+    found = survey(study, execution)
+    configs, missing = found.untrained, len(found.untrained) + len(found.unmeasured)
+    epoch = seconds_an_epoch(configs, study.data, execution)
+    most = max(config.training.max_epochs for config in study.runs)
+    source = f" --data {study.source}" if study.source != find_profile(study.name, study.profile).data else ""
+    return (
+        f"{study.name}, {study.profile}: {missing} of {len(study.runs)} runs are missing, there is no published "
+        f"table of them, and no GPU. Here, with {execution.processes} processes, an epoch of all of them would "
+        f"take about {in_words(epoch)}, the {most} that each may take {in_words(epoch * most)}, measures not "
+        f"counted. To make them all the same, here or better on a machine with a GPU:\n"
+        f"    .venv/bin/prunability run {study.name} --profile {study.profile}{source}"
+    )

@@ -1,0 +1,77 @@
+"""Finished runs out of a store, as a published table or to be carried to another machine, and into one."""
+
+from pathlib import Path
+
+from prunability.config import Execution, PrunabilityError, writable
+from prunability.gathering import with_table
+from prunability.jobs import lacking
+from prunability.published import Origin, Published, place, read, source_checksum, write
+from prunability.runner import survey
+from prunability.schema import document
+from prunability.store import RunStore
+from prunability.studies import Study
+
+
+def finished(study: Study, seed: int, execution: Execution) -> Published:
+    """The finished runs of a study, those of the store and those that only its published table has.
+
+    Raises:
+        PrunabilityError: there are none, or the published table is of other images.
+    """
+    path = place(execution.results, study.name, study.profile)
+    if path.exists():
+        known = read(path)
+        if known.origin.data.checksum != study.data.checksum:
+            raise PrunabilityError(
+                f"{path} is of {known.origin.data.title}, these runs are of {study.data.title}: the two are never "
+                "mixed. Move that table away first"
+            )
+        study = with_table(study, known)
+    records = tuple(survey(study, execution).done)
+    if not records:
+        raise PrunabilityError(
+            f"{study.name}, {study.profile}, {study.data.title}: no run is finished in {execution.runs}"
+        )
+    origin = Origin(study.name, study.profile, seed, len(study.runs), source_checksum(), study.data)
+    return Published(origin, records)
+
+
+def publish(table: Published, execution: Execution) -> Path:
+    """Write the published table of a study and the page that documents it; returns the table's path.
+
+    Raises:
+        PrunabilityError: the curves that the notebooks draw are not in it.
+    """
+    origin, path = table.origin, place(execution.results, table.origin.study, table.origin.profile)
+    if not any(record.curves for record in table.records):
+        raise PrunabilityError(
+            "no run has the curves that the notebooks draw, which cannot be had without weights. Draw them "
+            f"first: .venv/bin/prunability figures --profile {origin.profile}, with the same data and runs"
+        )
+    writable(path.parent, "results")
+    write(path, table)
+    path.with_suffix(".md").write_text(document(table), encoding="utf-8")
+    return path
+
+
+def bring(path: Path, execution: Execution) -> tuple[int, int]:
+    """Add the finished runs of a table to the store; returns how many were new and how many it had.
+
+    A run that the store has finished stays as it is: two trainings of it on different devices differ by
+    rounding, and their measures are never mixed.
+
+    Raises:
+        PrunabilityError: the file is no such table, or a record of the store is damaged.
+    """
+    table, store = read(path), RunStore(execution.runs)
+    writable(execution.runs, "runs")
+    new = 0
+    for record in table.records:
+        known = store.load(record.config)
+        if known is not None and (not lacking(known) or lacking(record)):
+            continue
+        if known is not None and known.weights != record.weights:
+            store.drop_weights(record.config)
+        store.save(record)
+        new += 1
+    return new, len(table.records) - new
