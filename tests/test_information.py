@@ -65,6 +65,8 @@ def test_pair_information(seed: int, n: int, levels: int) -> None:
     columns = rng.integers(0, levels, (3, n))
     counts = resample_counts(n, seed, 2)
     whole, drawn = pair_information(columns), pair_information(columns, counts)
+    for rows in range(1, len(columns)):
+        np.testing.assert_array_equal(pair_information(columns, counts, rows), drawn[:, :rows])
     for resample, matrix in [(np.ones(n, int), whole[0]), *zip(counts, drawn, strict=True)]:
         owner = np.repeat(np.arange(n), resample)
         pairs = [(i, j) for i, j in permutations(owner, 2) if i != j]

@@ -1,6 +1,7 @@
 """Tables of runs: written, read, gathered from, carried between stores."""
 
 import re
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 from pyarrow import parquet
 from typer.testing import CliRunner
 
+import prunability
 from prunability import gathering, studies, transfer
 from prunability.cli import app
 from prunability.config import Execution, PrunabilityError
@@ -254,7 +256,8 @@ def test_facts_of_images(made: tuple[Study, Execution]) -> None:
     assert torch.equal(torch.tensor(facts.shape), torch.tensor(made[0].data.shape))
 
 
-def test_a_time_limit_ends_cleanly_and_loses_nothing(tmp_path: Path) -> None:
+def test_a_time_limit_ends_cleanly_and_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prunability, "STARTED", time.monotonic())
     command = ["run", "correlation", "-P", "smoke", "--runs", str(tmp_path), "--workers", "1", "--time-limit"]
     for wrong in ("9", "m", "-3s", "0s", "9 minutes"):
         refused = CliRunner().invoke(app, [*command, wrong])

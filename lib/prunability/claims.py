@@ -126,6 +126,11 @@ CLAIMS = {
     "C5": "Prunability is similar to, but more predictive than, flatness measures.",
     "C6": "The predictions of prunability share little information with those of other baselines.",
 }
+# The same in a figure's row.
+SHORT = {
+    "C1": "predicts", "C2": "is not size", "C3": "follows double descent", "C4": "is not explained",
+    "C5": "beats flatness", "C6": "shares little",
+}  # fmt: skip
 
 
 def judge(
@@ -148,6 +153,29 @@ def judge(
     sensitivity = {} if swept is None else {f"{threshold:g}": at(threshold) for threshold in SWEEPS[swept]}
     verdict = at(swept) if swept is not None else combine(criteria, enough)
     return Claim(key, CLAIMS[key], n, tuple(criteria), verdict, swept, sensitivity, undecided)
+
+
+def decisive(claim: Claim) -> Criterion | None:
+    """The condition that a verdict hangs on: the first that holds least, of many the farthest from holding."""
+    if not claim.criteria:
+        return None
+    order: tuple[Verdict, ...] = ("not supported", "inconclusive", "supported")
+    worst = min((c.verdict for c in claim.criteria), key=order.index)
+    found = [c for c in claim.criteria if c.verdict == worst]
+    if len(claim.criteria) <= MOST_SPELT_OUT:
+        return found[0]
+    return max(found, key=lambda c: c.estimate.value if c.side == "below" else -c.estimate.value)
+
+
+def networks_needed(criterion: Criterion, n: int) -> int | None:
+    """About how many networks an interval needs to leave its threshold behind, if the estimate stays as it is.
+
+    An interval's width falls with the root of n. None where the estimate itself is on the wrong side.
+    """
+    value, low, high = criterion.estimate.value, criterion.estimate.low, criterion.estimate.high
+    gap = value - criterion.threshold if criterion.side == "above" else criterion.threshold - value
+    reach = value - low if criterion.side == "above" else high - value
+    return round(n * (reach / gap) ** 2) if gap > 0 else None
 
 
 def sentence(claim: Claim, what: str) -> str:

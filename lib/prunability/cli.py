@@ -14,6 +14,7 @@ from typing import Annotated
 
 import typer
 
+import prunability
 from prunability import published, transfer
 from prunability.config import Execution, PrunabilityError, writable
 from prunability.jobs import lacking
@@ -187,13 +188,14 @@ def _seconds(text: str) -> float:
 
 @contextmanager
 def _limited(seconds: float) -> Iterator[float]:
-    """Yields until when work may be begun; what is still going on shortly before the limit is interrupted."""
-    start = time.monotonic()
+    """Yields until when work may be begun; shortly before the limit, what still goes on is interrupted."""
+    start = prunability.STARTED
     if math.isinf(seconds):
         yield math.inf
         return
     margin = min(seconds * MARGIN, LONGEST_MARGIN)
-    watch = threading.Timer(seconds - margin / 3, _thread.interrupt_main)
+    left = start + seconds - margin / 3 - time.monotonic()
+    watch = threading.Timer(max(left, 0.01), _thread.interrupt_main)
     watch.daemon = True
     watch.start()
     try:

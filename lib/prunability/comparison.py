@@ -54,8 +54,8 @@ def shared_and_predictive(table: pd.DataFrame, measures: Sequence[str], seed: in
     """For each other measure its mutual information with prunability and its tau with test loss, with CIs."""
     names = [HEADLINE_MEASURE, *(name for name in usable(table, measures)[0] if name != HEADLINE_MEASURE)]
     columns, known = _columns(table, names), all_measures()
-    values = pair_information(columns)[0, 0]
-    low, high = interval(pair_information(columns, resample_counts(len(table), seed))[:, 0])
+    values = pair_information(columns, rows=1)[0, 0]
+    low, high = interval(pair_information(columns, resample_counts(len(table), seed), rows=1)[:, 0])
     estimates = tau_estimates(columns, table[TARGET], seed)
     rows = [
         (

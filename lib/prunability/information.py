@@ -112,35 +112,36 @@ def _plogp(counts: Array) -> float:
     return float((positive * np.log(positive)).sum())
 
 
-def pair_information(columns: ArrayLike, counts: ArrayLike | None = None) -> Array:
-    """Normalised mutual information [B, m, m] between the pair signs of columns [m, n].
+def pair_information(columns: ArrayLike, counts: ArrayLike | None = None, rows: int | None = None) -> Array:
+    """Normalised mutual information [B, rows, m] between pair signs: of the first ``rows`` columns with all [m, n].
 
     I(V_x; V_y) / min(H(V_x), H(V_y)), for runs drawn ``counts`` [B, n] times; without counts B is 1. Two
-    copies of one run are no pair of distinct runs and do not enter. NaN where a column is constant.
+    copies of one run are no pair of distinct runs and do not enter. NaN where a column is constant. By
+    default every column has its row.
     """
     # Sums of whole numbers below 2**24 throughout: exact in float32.
     signs = pair_signs(columns).astype(np.float32)
     n = np.atleast_2d(np.asarray(columns)).shape[1]
     weights = np.ones((1, n)) if counts is None else np.asarray(counts)
     first, second = np.triu_indices(n, 1)
-    moving = np.abs(signs)
+    moving, rows = np.abs(signs), len(signs) if rows is None else rows
     parts = []
     for part in np.array_split(weights.astype(np.float32), -(-len(weights) // CHUNK)):
         pairs = part[:, first] * part[:, second]
-        agree = np.empty((len(part), len(signs), len(signs)))
+        agree = np.empty((len(part), rows, len(signs)))
         both = np.empty_like(agree)
-        for row in range(len(signs)):
+        for row in range(rows):
             for filled, factor in ((agree, signs), (both, moving)):
                 sums = pairs @ (factor[row] * factor[row:]).T
-                filled[:, row, row:] = filled[:, row:, row] = sums
-        totals = pairs.sum(axis=1, dtype=np.float64)
-        parts += [_ratio(agree[k], both[k], np.diagonal(both[k]), float(totals[k])) for k in range(len(part))]
+                filled[:, row, row:], filled[:, row:, row] = sums, sums[:, : rows - row]
+        sizes, totals = (pairs @ moving.T).astype(np.float64), pairs.sum(axis=1, dtype=np.float64)
+        parts += [_ratio(agree[k], both[k], sizes[k], float(totals[k])) for k in range(len(part))]
     return np.stack(parts)
 
 
 def _ratio(agree: Array, both: Array, moving: Array, total: float) -> Array:
     """From Σ s_x s_y, Σ |s_x s_y|, Σ |s_x| and the number of unordered pairs; each counts in both orders."""
-    x, y = moving[:, None], moving[None]
+    x, y = moving[: len(both), None], moving[None]
     cells = [
         ((both + agree) / 2, 2, x, y),
         ((both - agree) / 2, 2, x, y),
@@ -157,5 +158,5 @@ def _ratio(agree: Array, both: Array, moving: Array, total: float) -> Array:
         p = moving / (2 * total)
         still = 1 - 2 * p
         entropy = -2 * np.where(p > 0, p * np.log(p), 0.0) - np.where(still > 0, still * np.log(still), 0.0)
-        least = np.minimum(entropy[:, None], entropy[None])
+        least = np.minimum(entropy[: len(both), None], entropy[None])
         return np.where(least > 1e-12, information / least, np.nan)

@@ -36,23 +36,23 @@ def sources(names: Sequence[str], profile: str) -> list[Path]:
         raise PrunabilityError(f"unknown notebook {', '.join(unknown)}: there are {', '.join(known)}")
     if names:
         return [known[name.removesuffix(".ipynb")] for name in names]
-    found = [path for path in known.values() if profile in profiles(study_of(path))]
+    found = [path for path in known.values() if any(profile in profiles(study) for study in studies_of(path))]
     if not found:
         every = dict.fromkeys(itertools.chain.from_iterable(STUDIES.values()))
         raise PrunabilityError(f"unknown profile {profile!r}: it must be one of {', '.join(every)}")
     return found
 
 
-def study_of(path: Path) -> str:
-    """The study of a notebook, from its metadata.
+def studies_of(path: Path) -> list[str]:
+    """The studies whose runs a notebook needs, from its metadata.
 
     Raises:
         PrunabilityError: it names none.
     """
-    study = nbformat.read(path, as_version=4).metadata.get("prunability", {}).get("study")
-    if study is None:
-        raise PrunabilityError(f"{path.name}: its metadata names no study (prunability.study)")
-    return str(study)
+    found = nbformat.read(path, as_version=4).metadata.get("prunability", {}).get("studies")
+    if not found:
+        raise PrunabilityError(f"{path.name}: its metadata names no studies (prunability.studies)")
+    return [str(study) for study in found]
 
 
 def execute(notebooks: Sequence[Path], values: Mapping[str, Any], workers: int = 0) -> list[Path]:
@@ -64,15 +64,21 @@ def execute(notebooks: Sequence[Path], values: Mapping[str, Any], workers: int =
     Raises:
         PrunabilityError: a parameter is not allowed, or a notebook failed.
     """
-    plan = [(path, study_of(path)) for path in notebooks]
-    checked = {study: validate(study, dict(values), strict=False) for _, study in plan}
+    profile = str(values.get("profile", Parameters().profile))
+    checked: dict[str, Parameters] = {}
+    for path in notebooks:
+        needed = studies_of(path)
+        # One that needs several does with those that have the profile.
+        for study in [name for name in needed if profile in profiles(name)] or needed:
+            checked[study] = validate(study, dict(values), strict=False)
     folder = next(iter(checked.values())).figures_folder / "notebooks"
     writable(folder, "figures")
     executions = {study: parameters.execution(workers) for study, parameters in checked.items()}
     opened = {study: choose(study, p.profile, p.data, p.seed, executions[study]) for study, p in checked.items()}
     for study, execution in executions.items():
         gather(opened[study], execution)
-    jobs = [(path, _changed(checked[study]), folder) for path, study in plan]
+    changed = _changed(next(iter(checked.values())))
+    jobs = [(path, changed, folder) for path in notebooks]
     pool = joblib.Parallel(min(cores(), len(jobs)))
     done: list[Path] = pool(joblib.delayed(_execute)(*job) for job in jobs)
     return done

@@ -164,6 +164,10 @@ class Session:
         """The pruning curves of some networks, and where each tolerance meets them."""
         return tolerance_curves(table.set_index("run", drop=False).loc[list(runs)], self.curve)
 
+    def main(self) -> pd.DataFrame:
+        """The compared runs of the study's main grid."""
+        return self.part(compared(runs_table(self.records)))
+
     def part(self, table: pd.DataFrame, name: str = "grid") -> pd.DataFrame:
         """The rows of a table of runs that belong to one of the study's grids."""
         return table[table["run"].isin(self.study.parts[name])].reset_index(drop=True)
@@ -189,9 +193,17 @@ class Session:
     def save(self, figure: Figure, name: str, numbers: pd.DataFrame, subject: str = "") -> Figure:
         """Save a figure with its numbers and provenance, and hand it back to be shown.
 
-        ``subject`` says what is drawn where that is not all networks.
+        Below it stand data, profile, n, and what was left out and why; ``subject`` says what is drawn where that
+        is not all networks.
         """
-        return style.save(figure, name, self.folder, numbers, self.provenance(), subject)
+        made = self.provenance()
+        reasons = {**made["runs_left_out"]} | ({"not run": n} if (n := made["runs_missing"]) else {})
+        left = "; ".join(f"{number} {reason}" for reason, number in reasons.items())
+        note = (
+            f"{self.study.data.title}, profile {self.study.profile}, {subject}n = {made['runs_used']} networks, "
+            f"left out: {left or 'none'}"
+        )
+        return style.save(figure, name, self.folder, numbers, made, note)
 
     def conclude(self, claims: Sequence[Claim]) -> pd.DataFrame:
         """Write ``claims.json`` and return the table of criteria."""

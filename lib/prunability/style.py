@@ -71,16 +71,16 @@ def panels(
 
 
 def save(
-    figure: Figure, name: str, folder: Path, numbers: pd.DataFrame, provenance: Mapping[str, Any], subject: str = ""
+    figure: Figure, name: str, folder: Path, numbers: pd.DataFrame, provenance: Mapping[str, Any], note: str
 ) -> Figure:
     """Write a figure as PNG, SVG and PDF, the numbers drawn as CSV, and where they come from as JSON.
 
-    Below the figure stand the data, n, and how many runs were left out and why. The same records give the
+    Below the figure stands a note, of data, n, and what was left out. The same records give the
     same bytes: no date is written. Returns the figure, for the notebook to show.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with plt.rc_context(STYLE):
-        figure.supxlabel(_note(provenance, subject), fontsize=6, color="#333333")
+        figure.supxlabel(note, fontsize=6, color="#333333")
         # The layout is found once, at the resolution of the file, and kept for all three files.
         shown = figure.dpi
         figure.set_dpi(plt.rcParams["savefig.dpi"])
@@ -95,12 +95,3 @@ def save(
     (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")
     plt.close(figure)
     return figure
-
-
-def _note(provenance: Mapping[str, Any], subject: str) -> str:
-    reasons = {**provenance["runs_left_out"]} | ({"not run": n} if (n := provenance["runs_missing"]) else {})
-    left_out = "; ".join(f"{number} {reason}" for reason, number in reasons.items())
-    return (
-        f"{provenance['data']['title']}, profile {provenance['study']['profile']}, "
-        f"{subject}n = {provenance['runs_used']} networks, left out: {left_out or 'none'}"
-    )

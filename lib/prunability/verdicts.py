@@ -173,8 +173,8 @@ def little_shared(table: pd.DataFrame, measures: Sequence[str], seed: int, may_c
     known = all_measures()
     names = [name for name in rivals(table, measures) if known[name].family != "flatness"]
     columns = table[[HEADLINE_MEASURE, *names]].to_numpy().T
-    values = pair_information(columns)[0, 0]
-    low, high = interval(pair_information(columns, resample_counts(len(table), seed))[:, 0])
+    values = pair_information(columns, rows=1)[0, 0]
+    low, high = interval(pair_information(columns, resample_counts(len(table), seed), rows=1)[:, 0])
     criteria = [
         Criterion(
             f"mutual information with {known[name].label}",

@@ -1,0 +1,81 @@
+"""Figures of the overview: verdicts as cells, each with a colour and a sign."""
+
+from collections.abc import Sequence
+from textwrap import fill
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
+
+from prunability.claims import SHORT
+
+# A light tint and a sign for each verdict: either tells them apart.
+LOOKS = {
+    "supported": ("#8fd6bd", "✓"),
+    "not supported": ("#f2b08a", "✗"),
+    "inconclusive": ("#e6e6e6", "?"),
+    "insufficient n": ("#ffffff", "–"),
+}
+SIGNS = {verdict: sign for verdict, (_, sign) in LOOKS.items()}
+
+
+def _cell(ax: Axes, column: float, row: float, verdict: str) -> None:
+    ax.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor=LOOKS[verdict][0], edgecolor="white", lw=1.2))
+
+
+def _grid(ax: Axes, columns: int, claims: Sequence[str]) -> None:
+    ax.set(xlim=(-0.5, columns - 0.5), ylim=(len(claims) - 0.5, -0.5), yticks=range(len(claims)))
+    ax.set_yticklabels([f"{claim} {SHORT[claim]}" for claim in claims])
+    ax.tick_params(length=0)
+    ax.grid(visible=False)
+    ax.spines[:].set_visible(False)
+
+
+def verdict_table(ax: Axes, table: pd.DataFrame) -> None:
+    """Claims in rows, profiles in columns; each cell holds the verdict, the statistic that decides it, and n."""
+    columns, claims = list(dict.fromkeys(table["profile"])), sorted(set(table["claim"]))
+    _grid(ax, len(columns), claims)
+    for _, row in table.iterrows():
+        x, y = columns.index(row["profile"]), claims.index(row["claim"])
+        _cell(ax, x, y, row["verdict"])
+        words = f"{LOOKS[row['verdict']][1]} {row['verdict']}"
+        ax.text(x, y - 0.27, words, ha="center", va="center", fontsize=7.5, fontweight="bold")
+        ax.text(x, y + 0.15, fill(row["decides"], 58), ha="center", va="center", fontsize=5.6, linespacing=1.1)
+    ax.xaxis.tick_top()
+    ax.set_xticks(
+        range(len(columns)), [f"{name}: {table['data'][table['profile'] == name].iloc[0]}" for name in columns]
+    )
+
+
+def sensitivity_table(ax: Axes, table: pd.DataFrame, title: str, labels: bool) -> None:
+    """Claims in rows, what is varied in columns, a sign in each cell; ``labels`` names the columns."""
+    keys = list(dict.fromkeys(zip(table["varied"], table["setting"], strict=True)))
+    claims = sorted(set(table["claim"]))
+    _grid(ax, len(keys), claims)
+    for _, row in table.iterrows():
+        x, y = keys.index((row["varied"], row["setting"])), claims.index(row["claim"])
+        _cell(ax, x, y, row["verdict"])
+        ax.text(x, y, LOOKS[row["verdict"]][1], ha="center", va="center", fontsize=7)
+    ax.set_title(title, loc="left", fontsize=7.5)
+    ax.set_xticks(range(len(keys)), [setting or varied for varied, setting in keys] if labels else [], rotation=90)
+    groups = [varied for varied, _ in keys]
+    for place in range(1, len(groups)):
+        if groups[place] != groups[place - 1]:
+            ax.axvline(place - 0.5, color="#555555", lw=0.8)
+    if labels:
+        for group in dict.fromkeys(groups):
+            places = [place for place, name in enumerate(groups) if name == group]
+            middle = (places[0] + places[-1]) / 2
+            ax.text(
+                middle, 1.02, group if len(places) > 1 else "", transform=ax.get_xaxis_transform(), ha="center",
+                fontsize=6.5, color="#333333",
+            )  # fmt: skip
+
+
+def key(ax: Axes) -> None:
+    """What the signs mean, below a figure."""
+    handles = [
+        Rectangle((0, 0), 1, 1, facecolor=colour, edgecolor="#999999", lw=0.4, label=f"{sign} {verdict}")
+        for verdict, (colour, sign) in LOOKS.items()
+    ]
+    ax.figure.legend(handles=handles, loc="outside upper center", ncols=len(handles))

@@ -1,0 +1,154 @@
+"""Sentences of the overview, in Markdown, every number computed from the runs."""
+
+from collections import Counter
+
+import pandas as pd
+
+from prunability.claims import CLAIMS, LITTLE_INFORMATION, STRONG, Claim, networks_needed, sentence
+from prunability.descent import correlations, peak, top
+from prunability.figures_overview import SIGNS
+from prunability.measures import HEADLINE_MEASURE, all_measures
+from prunability.overview import Evidence, Overview, of_claim
+from prunability.sensitivity import AS_IT_IS
+from prunability.statistics import Estimate, kendall_tau
+from prunability.studies import STUDIES
+from prunability.tables import ranked_measures
+from prunability.verdicts import rivals
+
+
+def where(overview: Overview) -> str:
+    """Where each profile's runs come from."""
+    lines = []
+    for found in overview.evidence:
+        study, gathered = found.session.study, found.session.gathered
+        lines.append(f"- **{study.profile}**, {study.name}, {study.data.title}: {gathered.words}")
+    return "\n".join(lines)
+
+
+def verdicts(table: pd.DataFrame) -> str:
+    """The verdicts in a table: a row a claim, a column a profile."""
+    names = list(dict.fromkeys(table["profile"]))
+    lines = [f"| claim | {' | '.join(names)} |", "| --- " * (len(names) + 1) + "|"]
+    for claim, part in table.groupby("claim"):
+        known = dict(zip(part["profile"], part["verdict"], strict=True))
+        cells = [f"{SIGNS[known[name]]} {known[name]}" if name in known else "no results" for name in names]
+        lines.append(f"| **{claim}** {CLAIMS[str(claim)]} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def sentences(overview: Overview) -> str:
+    """One paragraph for each claim and profile."""
+    return "\n\n".join(sentence(claim, found.what) for key in CLAIMS for found, claim in of_claim(overview, key))
+
+
+def moved(table: pd.DataFrame) -> str:
+    """How many of the variations change each verdict, and which."""
+    lines = []
+    for (claim, profile), part in table.groupby(["claim", "profile"], sort=False):
+        base = part.loc[part["varied"] == AS_IT_IS, "verdict"].iloc[0]
+        rest = part[(part["varied"] != AS_IT_IS)]
+        other = rest[rest["verdict"] != base]
+        words = [f"{row['setting']} ({row['verdict']})" for _, row in other.iterrows()]
+        change = f"changes with {', '.join(words)}" if words else "does not change"
+        lines.append((str(claim), f"- **{claim}**, {profile}: *{base}*; of {len(rest)} variations it {change}."))
+    return "\n".join(line for _, line in sorted(lines, key=lambda item: item[0]))
+
+
+def failures(overview: Overview) -> str:
+    """What did not reproduce, and why, as far as the runs tell."""
+    lines = []
+    for key, claim in CLAIMS.items():
+        for found, decided in of_claim(overview, key):
+            if decided.verdict != "supported":
+                profile = found.session.study.profile
+                lines.append(f"**{key}, {profile}: {decided.verdict}** ({claim[0].lower()}{claim[1:-1]}).\n")
+                lines += [f"- {line}" for line in (*_conditions(decided), *_reasons(found, decided))]
+                lines.append("")
+    return "\n".join(lines) or "Every claim is supported by every profile that has results."
+
+
+def _conditions(claim: Claim) -> list[str]:
+    if claim.verdict == "insufficient n":
+        return [f"n = {claim.n} networks, or a profile that may claim nothing."]
+    lines = [claim.undecided] if claim.undecided else []
+    failed = [c for c in claim.criteria if c.verdict == "not supported"]
+    open_ = [c for c in claim.criteria if c.verdict == "inconclusive"]
+    if len(failed) > 3:
+        lines.append(f"{len(failed)} of {len(claim.criteria)} conditions fail.")
+    else:
+        lines += [f"It fails because the {c.statistic} is {c.words} (wanted: {c.wanted})." for c in failed]
+    for c in open_ if not failed else ():
+        needed = networks_needed(c, claim.n)
+        more = (
+            f"if that estimate stays, about {needed:,} networks would tell"
+            if needed
+            else "the estimate itself is on the wrong side, so more networks alone would not help"
+        )
+        lines.append(f"It is open because the {c.statistic} is {c.words} (wanted: {c.wanted}); {more}.")
+    return lines
+
+
+def _reasons(found: Evidence, claim: Claim) -> list[str]:
+    """What else the runs say of a claim that is not supported."""
+    table, known = found.table, all_measures()
+    if claim.id == "C3" and claim.criteria:
+        seed = found.session.parameters.seed
+        loss = correlations(table, [HEADLINE_MEASURE], seed)
+        loss = loss[loss["target"].str.startswith("test loss")]
+        taus = [f"{row['half']} {Estimate(row['tau'], row['low'], row['high'])}" for _, row in loss.iterrows()]
+        widths, of_loss = sorted(table["width"].unique()), peak(table, "test_loss")
+        summit = f"the test loss at width {of_loss.at}" if of_loss is not None and of_loss.real else ""
+        return [
+            f"τ with test loss by half: {'; '.join(taus)}.",
+            f"Prunability is largest at width {widths[top(table, HEADLINE_MEASURE)]}"
+            f"{f', {summit} has its peak' if summit else ''}.",
+        ]
+    if claim.id == "C6" and claim.criteria:
+        names = [name for name in rivals(table, ranked_measures()) if known[name].family != "flatness"]
+        over = [
+            name for name, c in zip(names, claim.criteria, strict=True) if c.estimate.value >= LITTLE_INFORMATION
+        ]
+        families = Counter(known[name].family for name in over)
+        predictive = sum(abs(kendall_tau(table[name], table["test_loss"])) > STRONG for name in over)
+        return [
+            f"{len(over)} of {len(names)} baselines share at least {LITTLE_INFORMATION:g} with prunability "
+            f"({', '.join(f'{number} of {family}' for family, number in families.items()) or 'none'}); "
+            f"{predictive} of them order the networks by test loss themselves, one way or the other (|τ| above "
+            f"{STRONG:g}). Whatever predicts well must share what it predicts."
+        ]
+    return []
+
+
+def limitations(overview: Overview) -> str:
+    """What all of this cannot speak for."""
+    profiles = dict.fromkeys(name for known in STUDIES.values() for name in known)
+    lines, shown = [], set()
+    for found in overview.evidence:
+        study, first = found.session.study, found.session.study.runs[0]
+        shown.add(study.profile)
+        missing = (
+            f", {found.session.gathered.missing} of its runs missing" if found.session.gathered.missing else ""
+        )
+        devices = ", ".join(found.session.provenance()["devices"])
+        lines.append(
+            f"- **{study.profile}, {study.name}**: n = {len(found.table)}{missing}; {first.data.n_train:,} "
+            f"training images of {study.data.title}, label noise {first.data.label_noise:.0%}; widths "
+            f"{found.table['width'].min()} to {found.table['width'].max()}; {first.training.precision}; made on "
+            f"{devices}."
+        )
+    rest = [name for name in profiles if name not in shown]
+    if rest:
+        lines.append(
+            f"- **No results are shown** of the profiles {', '.join(rest)}: nothing is said of their scale."
+        )
+    tests = {found.session.study.data.title: found.session.study.data.test for found in overview.evidence}
+    images = ", ".join(f"{number:,} of {title}" for title, number in tests.items())
+    lines += [
+        f"- **Noise of the target**: test losses rest on few test images ({images}), which lowers every τ.",
+        "- **Many verdicts**: each interval is a 95 % interval of its own; nothing corrects for their number.",
+        "- **Grids**: intervals resample the runs of one grid and say nothing of another. One family of networks "
+        "and one seed a setting in the correlation study; one draw of wrong labels in double descent.",
+        "- **The paper**: only its abstract is at hand. Thresholds, grids and tolerances are this project's own, "
+        "fixed before any result, so a verdict is on the claim as it is put to the test here.",
+    ]
+    return "\n".join(lines)
