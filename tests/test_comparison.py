@@ -87,7 +87,7 @@ def test_figures_and_words(table: pd.DataFrame, tmp_path: object) -> None:
         assert "nan" not in text.environments(errors, summary, size)
         with style.panels() as (figure, ax):
             figures_comparison.sign_error_curves(ax, errors, summary, "weights")
-        style.save(figure, f"errors {size}", tmp_path, summary, PROVENANCE)  # type: ignore[arg-type]
+        style.save(figure, f"errors {size}", tmp_path, summary, PROVENANCE, "digits, n = 12")  # type: ignore[arg-type]
     assert errors.errors.shape[1] > 0
     assert "0.500" in text.table(pd.DataFrame({"a_b": [0.5], "c": ["d"]}))
     assert tables.usable(table, RANKED)[1]["inverse_margin"] == "undefined on 40 of 40 runs"

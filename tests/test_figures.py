@@ -31,23 +31,23 @@ def draw(table: pd.DataFrame, folder: Path) -> None:
     correlations = tables.correlations(table, ranked, 0)
     with style.panels() as (figure, ax):
         figures.prunability_scatter(ax, table, correlations[correlations["measure"] == ranked[0]], *NAMES[:2])
-    style.save(figure, "scatter", folder, table, PROVENANCE)
+    style.save(figure, "scatter", folder, table, PROVENANCE, "digits, n = 12")
     with style.panels(1, 3, width=style.PAGE, height=4, sharey=True) as (figure, axes):
         figures.ranking(axes, correlations, HEADLINE_MEASURE)
-    style.save(figure, "ranking", folder, correlations, PROVENANCE)
+    style.save(figure, "ranking", folder, correlations, PROVENANCE, "digits, n = 12")
     with style.panels(2, 3, width=style.PAGE) as (figure, axes):
         figures.scatter_by_hyperparameter(list(axes.flat), table, NAMES)
-    style.save(figure, "by_hyperparameter", folder, table, PROVENANCE)
+    style.save(figure, "by_hyperparameter", folder, table, PROVENANCE, "digits, n = 12")
     with style.panels() as (figure, ax):
         figures.tau_grid(ax, tables.granulated(table, ranked, NAMES), HEADLINE_MEASURE)
-    style.save(figure, "grid", folder, table, PROVENANCE)
+    style.save(figure, "grid", folder, table, PROVENANCE, "digits, n = 12")
     sizes = tables.size_sweep(table, 0)
     with style.panels(1, 2) as (figure, axes):
         figures.size_panels(axes, table, sizes, *NAMES[:2])
-    style.save(figure, "size", folder, table, PROVENANCE)
+    style.save(figure, "size", folder, table, PROVENANCE, "digits, n = 12")
     with style.panels(1, 2) as (figure, axes):
         figures.tolerance_sweep(axes, sizes, "measure")
-    style.save(figure, "sweep", folder, sizes, PROVENANCE)
+    style.save(figure, "sweep", folder, sizes, PROVENANCE, "digits, n = 12")
 
 
 def test_same_records_same_bytes(table: pd.DataFrame, tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_files_hold_numbers_and_provenance(table: pd.DataFrame, tmp_path: Path) 
     assert json.loads((tmp_path / "sweep.json").read_text()) == PROVENANCE
     numbers = pd.read_csv(tmp_path / "sweep.csv")
     np.testing.assert_allclose(numbers["tau"], tables.size_sweep(table, 0)["tau"])
-    assert "left out: 2 diverged: a loss" in (tmp_path / "sweep.svg").read_text()
+    assert "digits, n = 12" in (tmp_path / "sweep.svg").read_text()
 
 
 def test_measures_that_cannot_be_ranked_are_named(table: pd.DataFrame) -> None:

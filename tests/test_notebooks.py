@@ -17,7 +17,7 @@ from prunability.session import Parameters, project_root
 
 ROOT = project_root()
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-FIGURES = {"01_correlation_study": 8, "02_double_descent": 7, "03_mutual_information": 7}
+FIGURES = {"00_overview": 2, "01_correlation_study": 8, "02_double_descent": 7, "03_mutual_information": 7}
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -61,9 +61,9 @@ def test_executes_and_changes_nothing_the_second_time(name: str, tmp_path: Path)
     made = checksums(folder)
     for ending in ("png", "svg", "pdf", "csv"):
         assert sum(file.endswith(ending) for file in made) == FIGURES[name]
-    assert {claim["verdict"] for claim in json.loads((folder / "claims.json").read_text()).values()} == {
-        "insufficient n"
-    }
+    if name != "00_overview":
+        claims = json.loads((folder / "claims.json").read_text()).values()
+        assert {claim["verdict"] for claim in claims} == {"insufficient n"}
     text = (folder / "notebooks" / f"{name}.ipynb").read_text()
     for place in (str(ROOT), str(Path.home()) + "/", sys.prefix):
         assert place not in text.replace(str(tmp_path), "")
@@ -113,7 +113,10 @@ def test_data_too_small_for_one_study_ends_before_the_other_trains(tmp_path: Pat
         (["figures", "-p", "seed=-1"], "greater than or equal to 0"),
         (["figures", "-p", "device=tpu"], "device: Input should be 'auto', 'cpu' or 'cuda'"),
         (["figures", "-p", "seed"], "must be NAME=VALUE"),
-        (["figures", "--notebook", "99_nothing"], "unknown notebook 99_nothing: there are 01_correlation_study"),
+        (
+            ["figures", "--notebook", "99_nothing"],
+            "unknown notebook 99_nothing: there are 00_overview, 01",
+        ),
         (["figures", "--profile", "smoke", "-p", "data=mnist"], "unknown data 'mnist'"),
         (["run", "nothing"], "unknown study 'nothing': it must be one of correlation"),
         (["run", "correlation", "--profile", "huge"], "unknown profile 'huge'"),

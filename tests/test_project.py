@@ -8,6 +8,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pandas as pd
+import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.version import Version
@@ -22,9 +24,9 @@ LAYERS = [
     "seeding", "config", "data", "course", "layers", "networks", "dropout", "augmentation", "checkpoints",
     "training", "graphs", "fleet", "dispatch", "scan", "pruning", "measures", "store", "published", "studies",
     "progress", "jobs", "runner", "cost", "gathering", "statistics", "information", "environments", "tables",
-    "descent", "claims", "verdicts", "comparison", "schema", "transfer", "style", "figures",
-    "figures_comparison", "figures_descent", "example", "text", "text_descent", "session", "notebooks", "cli",
-    "__main__",
+    "descent", "claims", "verdicts", "comparison", "schema", "style", "figures", "figures_comparison",
+    "figures_descent", "example", "curves", "transfer", "text", "text_descent", "sensitivity",
+    "figures_overview", "session", "overview", "text_overview", "notebooks", "cli", "__main__",
 ]  # fmt: skip
 
 
@@ -83,20 +85,29 @@ def test_modules_stay_small() -> None:
         assert path.read_text().count("\n") <= 300, path
 
 
-def test_committed_figures_are_of_one_making() -> None:
+@pytest.mark.parametrize("profile", ["quick"])
+def test_committed_figures_are_of_one_making(profile: str) -> None:
     """One code behind every figure and verdict that is committed, and one set of records for each study."""
-    made = [json.loads(path.read_text()) for path in (ROOT / "figures" / "quick").glob("*.json")]
+    folder = ROOT / "figures" / profile
+    made = [json.loads(path.read_text()) for path in folder.glob("*.json")]
     verdicts = [claim for content in made if "C1" in content for claim in content.values()]
     provenances = [content for content in made if "C1" not in content] + [v["provenance"] for v in verdicts]
     assert len(provenances) > len(verdicts) > 0
     for key in ("source", "versions"):
         assert len({json.dumps(provenance[key], sort_keys=True) for provenance in provenances}) == 1, key
+    # The overview is of several studies and profiles.
+    parts = [part for provenance in provenances for part in provenance.get("parts", [])]
+    provenances = [provenance for provenance in provenances if "study" in provenance]
+    provenances += [part for part in parts if part["study"]["profile"] == profile]
     studies = {provenance["study"]["name"] for provenance in provenances}
     assert studies == set(STUDIES)
     for study in studies:
         of_study = [provenance for provenance in provenances if provenance["study"]["name"] == study]
         for key in ("study", "records"):
             assert len({json.dumps(provenance[key], sort_keys=True) for provenance in of_study}) == 1, key
+    overview = pd.read_csv(folder / "overview.csv")
+    own = overview[overview["profile"] == profile].set_index("claim")["verdict"]
+    assert own.to_dict() == {claim["id"]: claim["verdict"] for claim in verdicts}
     for claim in verdicts:
         assert claim["swept"] is None or claim["sensitivity"][f"{claim['swept']:g}"] == claim["verdict"]
 

@@ -15,18 +15,21 @@ from pyarrow import parquet
 from typer.testing import CliRunner
 
 import prunability
-from prunability import gathering, studies, transfer
+from prunability import gathering, studies, style, transfer
 from prunability.cli import app
 from prunability.config import Execution, PrunabilityError
+from prunability.curves import Curves
 from prunability.data import CIFAR10, load_images
 from prunability.gathering import choose, gather
-from prunability.measures import REGISTRY
+from prunability.measures import HEADLINE_MEASURE, REGISTRY
+from prunability.pruning import PRUNERS
 from prunability.published import Published, place, read, row_of, write
 from prunability.runner import complete, survey
 from prunability.schema import meaning
 from prunability.session import Session, open_session
 from prunability.store import RunStore
 from prunability.studies.base import Study
+from prunability.tables import compared, runs_table
 
 
 @pytest.fixture(scope="module")
@@ -111,13 +114,13 @@ def test_store_before_table_before_training(
     store = RunStore(fresh.runs)
     store.save(table.records[0])  # finished, and without weights
     found = gather(chosen, fresh)
-    assert found.words == "Runs: 3 from the run store, 3 from the published table."
+    assert found.words == "Runs on digits: 3 from the run store, 3 from the published table."
     assert [r.content() for r in found.records] == [r.content() for r in table.records]
     assert {path.stem for path in fresh.runs.glob("*.safetensors")} == {r.hash for r in made[0].runs[4:]}
     again = gather(choose("correlation", "smoke", "", 0, fresh), fresh)
     assert again == found
     other = gather(replace(choose("correlation", "smoke", "", 1, fresh), runs=()), fresh)
-    assert other.words == "Runs: none."
+    assert other.words == "Runs on digits: none."
 
 
 def test_a_table_of_other_images_is_shown_and_never_mixed(
@@ -131,7 +134,10 @@ def test_a_table_of_other_images_is_shown_and_never_mixed(
     assert (chosen.source, chosen.data) == (None, made[0].data)
     found = gather(chosen, fresh)
     assert (len(found.records), found.missing) == (4, 2)
-    assert found.words == "Runs: 4 from the published table; 2 of the study's runs are missing."
+    assert found.words == (
+        "Runs on digits: 4 from the published table; 2 of the study's runs are missing. The profile names digits, "
+        "which is not here: these runs are shown instead."
+    )
     assert not fresh.runs.exists()
     # Other images by name, and another seed: nothing of the table fits.
     assert choose("correlation", "smoke", "digits", 0, fresh).source == "digits"
@@ -171,8 +177,17 @@ def test_a_part_of_a_large_study_is_shown_as_what_it_is(
     write(place(fresh.results, "correlation", "smoke"), replace(table, records=table.records[:4]))
     opened = open_session("correlation", profile="smoke", figures=str(tmp_path / "figures"))
     shown = Session(choose("correlation", "smoke", "", 0, fresh), opened.parameters, fresh)
-    assert len(shown.complete()) == 4
+    rows = shown.complete()
+    assert len(rows) == 4
     assert shown.provenance()["runs_missing"] == 2
+    with style.panels() as (figure, ax):
+        ax.plot(rows["train_loss"])
+    shown.save(figure, "losses", rows)
+    used = int((rows["status"] == "converged").sum())
+    words = f"digits, profile smoke, n = {used} networks, left out: 1 diverged: a loss was not finite; "
+    drawn = (tmp_path / "figures" / "losses.svg").read_text()
+    assert words in drawn
+    assert "2 not run" in drawn
 
 
 def test_records_are_carried_from_store_to_store(
@@ -218,35 +233,42 @@ def test_a_record_without_weights_is_made_again_for_a_new_measure(
 
 
 def test_publishing(made: tuple[Study, Execution], table: Published, fresh: Execution) -> None:
-    with pytest.raises(PrunabilityError, match="curves that the notebooks draw"):
-        transfer.publish(table, fresh)
-    drawn = replace(table, records=(*table.records[:-1], replace(table.records[-1], curves={"random_2": [1.0]})))
-    path = transfer.publish(drawn, fresh)
-    assert read(path) == drawn
+    assert any(record.curves for record in table.records)
+    path = transfer.publish(table, fresh)
+    assert read(path) == table
     page = path.with_suffix(".md").read_text()
     assert f"6 finished runs of the study's {len(made[0].runs)}" in page
     assert table.origin.data.checksum in page
-    assert "| `curves.random_2` | list<double> | training loss in nats at the kept fractions 1/2, …, 1" in page
-    # A store that has fewer runs does not shrink it.
-    assert len(transfer.finished(made[0], 0, fresh).records) == 6
+    assert "| `curves.random_25` | list<double> | training loss in nats at the kept fractions 1/25, …, 1" in page
+    # A store that has fewer runs does not shrink it, and another seed does not replace it.
+    assert transfer.finished(made[0], 0, fresh) == table
+    with pytest.raises(PrunabilityError, match="is of seed 0, these runs are of seed 1"):
+        transfer.finished(made[0], 1, fresh)
 
 
 def test_curves_come_from_the_record_else_from_the_weights(
-    made: tuple[Study, Execution], fresh: Execution, tmp_path: Path
+    made: tuple[Study, Execution], table: Published, fresh: Execution
 ) -> None:
     study, execution = made
-    parameters = open_session("correlation", profile="smoke", figures=str(tmp_path)).parameters
-    with_weights = Session(study, parameters, execution)
-    rows = with_weights.complete()
-    example = with_weights.example(rows)
+    records = survey(study, execution).done
+    rows = compared(runs_table(records))
+    example = Curves(study, records, execution).example(rows)
+    ordered = rows.sort_values([HEADLINE_MEASURE, "run"])
+    assert example.loss == ordered["train_loss"].iloc[len(ordered) // 2]
     store = RunStore(fresh.runs)
     for record in survey(study, execution).done:
         store.save(record)
-    without = Session(study, parameters, fresh)
-    pd.testing.assert_frame_equal(without.example(without.complete()).curves, example.curves)
-    undrawn = next(record for record in without.records[1:] if not record.curves)
-    with pytest.raises(PrunabilityError, match="not here, only its record"):
-        without.curve(undrawn.config.hash, "magnitude", 5)
+    elsewhere = survey(study, fresh).done
+    pd.testing.assert_frame_equal(Curves(study, elsewhere, fresh).example(rows).curves, example.curves)
+    # Where the median's curves are not to be had, the nearest that are stand in for it.
+    bare = [replace(record, curves={}) for record in elsewhere]
+    with pytest.raises(PrunabilityError, match="no network can be drawn"):
+        Curves(study, bare, fresh).example(rows)
+    last = next(place for place, r in enumerate(bare) if r.config.hash == ordered["run"].iloc[-1])
+    bare[last] = replace(bare[last], curves={f"{pruner}_25": [0.5] * 25 for pruner in PRUNERS})
+    assert Curves(study, bare, fresh).example(rows).loss == ordered["train_loss"].iloc[-1]
+    published_too = replace(study, published={r.config.hash: r for r in table.records})
+    pd.testing.assert_frame_equal(Curves(published_too, bare, fresh).example(rows).curves, example.curves)
 
 
 def test_facts_of_images(made: tuple[Study, Execution]) -> None:

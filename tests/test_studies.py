@@ -4,6 +4,7 @@ import pytest
 
 from prunability.config import MLPConfig, PrunabilityError
 from prunability.data import ImageSet
+from prunability.session import project_root
 from prunability.studies import STUDIES, open_study
 from prunability.studies.base import Profile, expand
 
@@ -32,6 +33,12 @@ def test_double_descent_is_a_sweep_with_two_more(tmp_path: Path) -> None:
     assert {run.seed_key("data order") for run in epochs} <= {run.seed_key("data order") for run in main}
     other = open_study("double-descent", "quick", "", 1, tmp_path)
     assert not {run.hash for run in other.runs} & set(runs)
+
+
+def test_the_readme_counts_the_networks(tmp_path: Path) -> None:
+    networks = sum(len(open_study(study, "quick", "", 0, tmp_path).runs) for study in STUDIES)
+    readme = (project_root() / "README.md").read_text()
+    assert f"trains and measures {networks} small networks" in readme
 
 
 def test_fields_go_where_they_belong(digits: ImageSet) -> None:

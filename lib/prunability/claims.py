@@ -170,12 +170,13 @@ def decisive(claim: Claim) -> Criterion | None:
 def networks_needed(criterion: Criterion, n: int) -> int | None:
     """About how many networks an interval needs to leave its threshold behind, if the estimate stays as it is.
 
-    An interval's width falls with the root of n. None where the estimate itself is on the wrong side.
+    An interval's width falls with the root of n. None where the estimate is on the wrong side, or so close to
+    the threshold that it would take ten thousand times as many.
     """
     value, low, high = criterion.estimate.value, criterion.estimate.low, criterion.estimate.high
     gap = value - criterion.threshold if criterion.side == "above" else criterion.threshold - value
     reach = value - low if criterion.side == "above" else high - value
-    return round(n * (reach / gap) ** 2) if gap > 0 else None
+    return round(n * (reach / gap) ** 2) if gap > reach / 100 else None
 
 
 def sentence(claim: Claim, what: str) -> str:

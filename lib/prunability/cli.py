@@ -17,11 +17,12 @@ import typer
 import prunability
 from prunability import published, transfer
 from prunability.config import Execution, PrunabilityError, writable
+from prunability.data import at_hand
 from prunability.jobs import lacking
 from prunability.measures import REGISTRY
 from prunability.runner import complete, survey
 from prunability.session import Parameters, validate
-from prunability.studies import STUDIES, Study, open_study, profiles
+from prunability.studies import STUDIES, Study, find_profile, open_study, profiles
 from prunability.tables import left_out, runs_table
 
 # Of a limit of time, what is kept for ending cleanly, and the most that is, in seconds.
@@ -110,7 +111,16 @@ def status(
     """Say what is done, missing and left out, and how long the rest will take."""
     with _explained():
         for name in [study] if study else [name for name in STUDIES if profile in profiles(name)] or STUDIES:
-            _report(*_open(name, profile, data, seed, device, runs, workers))
+            source, execution = data or find_profile(name, profile).data, Parameters(runs=runs).execution(workers)
+            path = published.place(execution.results, name, profile)
+            if path.exists():
+                table = published.read(path)
+                done = f"{len(table.records)} of {table.origin.runs} runs, {table.origin.data.title}"
+                typer.echo(f"{name}, {profile}: published table: {done}")
+            if at_hand(source, execution.data):
+                _report(*_open(name, profile, data, seed, device, runs, workers))
+            else:
+                typer.echo(f"{name}, {profile}: {source} is not downloaded, so there are no runs of it here")
 
 
 @app.command()

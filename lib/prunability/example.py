@@ -41,10 +41,11 @@ def loss_curve(run: TrainedRun, pruner: Pruner, resolution: int) -> list[float]:
     return pruning.loss_curve(run.variants, pruner, draws, resolution, run.weights)
 
 
-def median_run(table: pd.DataFrame) -> pd.Series:
-    """The row of the network whose prunability is the median of those that are compared."""
+def median_first(table: pd.DataFrame) -> list[pd.Series]:
+    """The rows of those that are compared, that with the median prunability first, its neighbours in rank next."""
     ordered = compared(table).sort_values([HEADLINE_MEASURE, "run"])
-    return ordered.iloc[len(ordered) // 2]
+    middle = len(ordered) // 2
+    return [ordered.iloc[place] for place in sorted(range(len(ordered)), key=lambda place: abs(place - middle))]
 
 
 def example_of(row: pd.Series, curve_of: CurveOf, hyperparameters: Sequence[str]) -> Example:

@@ -40,7 +40,15 @@ def verdict_table(ax: Axes, table: pd.DataFrame) -> None:
         _cell(ax, x, y, row["verdict"])
         words = f"{LOOKS[row['verdict']][1]} {row['verdict']}"
         ax.text(x, y - 0.27, words, ha="center", va="center", fontsize=7.5, fontweight="bold")
-        ax.text(x, y + 0.15, fill(row["decides"], 58), ha="center", va="center", fontsize=5.6, linespacing=1.1)
+        ax.text(
+            x,
+            y + 0.15,
+            fill(row["decides"], max(30, 96 // len(columns))),
+            ha="center",
+            va="center",
+            fontsize=5.6,
+            linespacing=1.1,
+        )
     ax.xaxis.tick_top()
     ax.set_xticks(
         range(len(columns)), [f"{name}: {table['data'][table['profile'] == name].iloc[0]}" for name in columns]
@@ -50,6 +58,9 @@ def verdict_table(ax: Axes, table: pd.DataFrame) -> None:
 def sensitivity_table(ax: Axes, table: pd.DataFrame, title: str, labels: bool) -> None:
     """Claims in rows, what is varied in columns, a sign in each cell; ``labels`` names the columns."""
     keys = list(dict.fromkeys(zip(table["varied"], table["setting"], strict=True)))
+    first = [varied for varied, _ in keys]
+    # Claims have thresholds of their own: in the order of their values.
+    keys.sort(key=lambda key: (first.index(key[0]), float(key[1]) if key[0] == "threshold" else 0))
     claims = sorted(set(table["claim"]))
     _grid(ax, len(keys), claims)
     for _, row in table.iterrows():
@@ -57,7 +68,9 @@ def sensitivity_table(ax: Axes, table: pd.DataFrame, title: str, labels: bool) -
         _cell(ax, x, y, row["verdict"])
         ax.text(x, y, LOOKS[row["verdict"]][1], ha="center", va="center", fontsize=7)
     ax.set_title(title, loc="left", fontsize=7.5)
-    ax.set_xticks(range(len(keys)), [setting or varied for varied, setting in keys] if labels else [], rotation=90)
+    ax.set_xticks(
+        range(len(keys)), [fill(setting or varied, 15) for varied, setting in keys] if labels else [], rotation=90
+    )
     groups = [varied for varied, _ in keys]
     for place in range(1, len(groups)):
         if groups[place] != groups[place - 1]:

@@ -15,18 +15,24 @@ from prunability.studies import Study, expand, find_profile
 
 @dataclass(frozen=True)
 class Gathered:
-    """The finished runs of a study, where they come from, and how many it lacks."""
+    """The finished runs of a study, on which images, where they come from, and how many the study lacks.
+
+    ``named`` is the source that the profile names, where images of another, or none, are at hand.
+    """
 
     records: list[Record]
+    title: str
     origins: Mapping[str, int]
     missing: int
+    named: str = ""
 
     @property
     def words(self) -> str:
-        """In one line, for a notebook."""
+        """In a line or two, for a notebook."""
         places = [f"{number} from the {origin}" for origin, number in self.origins.items() if number]
         lacking = f"; {self.missing} of the study's runs are missing" if self.missing else ""
-        return f"Runs: {', '.join(places) or 'none'}{lacking}."
+        instead = f" The profile names {self.named}, which is not here: these runs are shown instead."
+        return f"Runs on {self.title}: {', '.join(places) or 'none'}{lacking}.{instead if self.named else ''}"
 
 
 def choose(study: str, profile: str, data: str, seed: int, execution: Execution) -> Study:
@@ -82,7 +88,13 @@ def gather(study: Study, execution: Execution) -> Gathered:
     elif missing and not study.published:
         raise PrunabilityError(_refusal(study, execution))
     of_table = sum(study.published.get(record.config.hash) is record for record in records)
-    return Gathered(records, {"run store": len(records) - of_table, "published table": of_table}, missing)
+    return Gathered(
+        records,
+        study.data.title,
+        {"run store": len(records) - of_table, "published table": of_table},
+        missing,
+        find_profile(study.name, study.profile).data if study.source is None else "",
+    )
 
 
 def _too_dear(study: Study, execution: Execution) -> bool:

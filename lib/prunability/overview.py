@@ -111,7 +111,10 @@ def _published(like: Session, study: str, profile: str) -> Session | None:
     opened = expand(study, profile, find_profile(study, profile), None, table.origin.data, table.origin.seed)
     known = {record.config.hash: record for record in table.records}
     records = [known[run.hash] for run in opened.runs if run.hash in known]
-    gathered = Gathered(records, {"published table": len(records)}, len(opened.runs) - len(records))
+    if not records:  # the profile has changed since
+        return None
+    missing = len(opened.runs) - len(records)
+    gathered = Gathered(records, opened.data.title, {"published table": len(records)}, missing)
     return Session(opened, like.parameters.model_copy(update={"profile": profile}), like.execution, gathered)
 
 

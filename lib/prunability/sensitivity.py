@@ -64,7 +64,8 @@ def sensitivity(study: Study, table: pd.DataFrame, seed: int) -> pd.DataFrame:
     rows = []
     for claim in judged(study, table, seed):
         rows.append((claim.id, AS_IT_IS, "", claim.verdict))
-        rows += [(claim.id, "threshold", value, verdict) for value, verdict in claim.sensitivity.items()]
+        others = {value: verdict for value, verdict in claim.sensitivity.items() if float(value) != claim.swept}
+        rows += [(claim.id, "threshold", value, verdict) for value, verdict in others.items()]
     for varied, setting, change in variations():
         for claim in judged(study, replaced(table, **change), seed):
             rows.append((claim.id, varied, setting, claim.verdict))

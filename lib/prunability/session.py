@@ -2,7 +2,7 @@
 
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,16 +15,12 @@ from prunability import claims as claims_module
 from prunability import style
 from prunability.claims import Claim
 from prunability.config import Execution, PrunabilityError, explain, writable
-from prunability.data import load_images, prepare
-from prunability.example import Example, example_of, loss_curve, median_run, tolerance_curves
+from prunability.curves import Curves
 from prunability.gathering import Gathered, choose, gather
-from prunability.measures import TrainedRun
-from prunability.pruning import Pruner
 from prunability.published import source_checksum
-from prunability.store import Record, RunStore, checksum_of
+from prunability.store import Record, checksum_of
 from prunability.studies import Study, find_profile
 from prunability.tables import compared, left_out, runs_table
-from prunability.training import DTYPES, one_thread
 
 PACKAGE = Path(__file__).parent
 LIBRARIES = ("matplotlib", "numpy", "pandas", "scikit-learn", "torch")
@@ -105,7 +101,7 @@ class Session:
     study: Study
     parameters: Parameters
     execution: Execution
-    gathered: Gathered = field(default_factory=lambda: Gathered([], {}, 0))
+    gathered: Gathered = field(default_factory=lambda: Gathered([], "", {}, 0))
 
     @property
     def records(self) -> list[Record]:
@@ -132,37 +128,10 @@ class Session:
         """Where the figures go."""
         return self.parameters.figures_folder
 
-    def curve(self, run: str, pruner: Pruner, resolution: int) -> list[float]:
-        """L(φ(w, g/resolution)) of a run, by its hash: from its record, else from its weights, and then kept.
-
-        Raises:
-            PrunabilityError: neither the curve nor the weights are here.
-        """
-        (place,) = (place for place, record in enumerate(self.records) if record.config.hash == run)
-        record, key = self.records[place], f"{pruner}_{resolution}"
-        if key not in record.curves:
-            store = RunStore(self.execution.runs)
-            weights = store.load_weights(record)
-            assert self.study.source is not None, "weights are here, and images are not"
-            images, dtype = (
-                load_images(self.study.source, self.execution.data),
-                DTYPES[record.config.training.precision],
-            )
-            data = prepare(images, record.config.data, self.execution.torch_device, dtype)
-            with one_thread():
-                found = loss_curve(TrainedRun(record.config, data, *weights, record.result), pruner, resolution)
-            record = replace(record, curves={**record.curves, key: found})
-            store.save(record)
-            self.records[place] = record
-        return record.curves[key]
-
-    def example(self, table: pd.DataFrame) -> Example:
-        """The loss curves of the network whose prunability is the median of the converged ones."""
-        return example_of(median_run(table), self.curve, self.study.hyperparameters)
-
-    def tolerances(self, table: pd.DataFrame, runs: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """The pruning curves of some networks, and where each tolerance meets them."""
-        return tolerance_curves(table.set_index("run", drop=False).loc[list(runs)], self.curve)
+    @property
+    def curves(self) -> Curves:
+        """The loss curves of the finished runs."""
+        return Curves(self.study, self.records, self.execution)
 
     def main(self) -> pd.DataFrame:
         """The compared runs of the study's main grid."""

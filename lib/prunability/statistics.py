@@ -32,6 +32,10 @@ class Estimate:
 
     def words(self, digits: int) -> str:
         """The value with its interval, to so many decimals."""
+        if not np.isfinite(self.value):
+            return "undefined"
+        if not np.isfinite([self.low, self.high]).all():
+            return f"{self.value:.{digits}f} [no interval]"
         return f"{self.value:.{digits}f} [{self.low:.{digits}f}, {self.high:.{digits}f}]"
 
 

@@ -21,7 +21,9 @@ def where(overview: Overview) -> str:
     lines = []
     for found in overview.evidence:
         study, gathered = found.session.study, found.session.gathered
-        lines.append(f"- **{study.profile}**, {study.name}, {study.data.title}: {gathered.words}")
+        lines.append(
+            f"- **{study.profile}**, {study.name}, {study.data.title}: {gathered.words.removeprefix('Runs: ')}"
+        )
     return "\n".join(lines)
 
 
@@ -82,7 +84,7 @@ def _conditions(claim: Claim) -> list[str]:
         more = (
             f"if that estimate stays, about {needed:,} networks would tell"
             if needed
-            else "the estimate itself is on the wrong side, so more networks alone would not help"
+            else "that estimate is at the threshold or on its wrong side, so more networks alone would not help"
         )
         lines.append(f"It is open because the {c.statistic} is {c.words} (wanted: {c.wanted}); {more}.")
     return lines

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from prunability.config import Execution, PrunabilityError, writable
+from prunability.curves import Curves
 from prunability.gathering import with_table
 from prunability.jobs import lacking
 from prunability.published import Origin, Published, place, read, source_checksum, write
@@ -10,13 +11,16 @@ from prunability.runner import survey
 from prunability.schema import document
 from prunability.store import RunStore
 from prunability.studies import Study
+from prunability.tables import compared, runs_table
 
 
 def finished(study: Study, seed: int, execution: Execution) -> Published:
     """The finished runs of a study, those of the store and those that only its published table has.
 
+    What the notebooks draw of them is drawn, for it cannot be had without weights.
+
     Raises:
-        PrunabilityError: there are none, or the published table is of other images.
+        PrunabilityError: there are none, none can be drawn, or the published table is of other images or seed.
     """
     path = place(execution.results, study.name, study.profile)
     if path.exists():
@@ -26,28 +30,25 @@ def finished(study: Study, seed: int, execution: Execution) -> Published:
                 f"{path} is of {known.origin.data.title}, these runs are of {study.data.title}: the two are never "
                 "mixed. Move that table away first"
             )
+        if known.origin.seed != seed:
+            raise PrunabilityError(
+                f"{path} is of seed {known.origin.seed}, these runs are of seed {seed}. Move that table away first"
+            )
         study = with_table(study, known)
-    records = tuple(survey(study, execution).done)
+    records = survey(study, execution).done
     if not records:
         raise PrunabilityError(
             f"{study.name}, {study.profile}, {study.data.title}: no run is finished in {execution.runs}"
         )
+    table = compared(runs_table(records))
+    Curves(study, records, execution).draw(table[table["run"].isin(study.parts["grid"])])
     origin = Origin(study.name, study.profile, seed, len(study.runs), source_checksum(), study.data)
-    return Published(origin, records)
+    return Published(origin, tuple(records))
 
 
 def publish(table: Published, execution: Execution) -> Path:
-    """Write the published table of a study and the page that documents it; returns the table's path.
-
-    Raises:
-        PrunabilityError: the curves that the notebooks draw are not in it.
-    """
-    origin, path = table.origin, place(execution.results, table.origin.study, table.origin.profile)
-    if not any(record.curves for record in table.records):
-        raise PrunabilityError(
-            "no run has the curves that the notebooks draw, which cannot be had without weights. Draw them "
-            f"first: .venv/bin/prunability figures --profile {origin.profile}, with the same data and runs"
-        )
+    """Write the published table of a study and the page that documents it; returns the table's path."""
+    path = place(execution.results, table.origin.study, table.origin.profile)
     writable(path.parent, "results")
     write(path, table)
     path.with_suffix(".md").write_text(document(table), encoding="utf-8")

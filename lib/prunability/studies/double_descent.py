@@ -8,7 +8,7 @@ from prunability.studies.base import Profile
 
 WIDTHS = [2, 3, 4, 6, 8, 11, 16, 22, 32, 45, 64, 90, 128, 180]
 # k of ResNet18(k).
-SMALL, PAPER = [1, 2, 3, 4, 5, 6, 8, 12], [1, 2, 3, 4, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64]
+SMALL, PAPER = [1, 2, 3, 4, 5, 6, 8, 10], [1, 2, 3, 4, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64]
 MLP = {
     "kind": "mlp", "label_noise": 0.2, "optimiser": "adam", "learning_rate": 3e-3, "stop_at_target": False,
 }  # fmt: skip
@@ -40,12 +40,12 @@ PROFILES = {
     # Chosen for the time it takes and because one seed showed the test loss to peak within these widths.
     "small": Profile(
         data="cifar10",
-        n_train=2000,
+        n_train=1000,
         grid={"width": SMALL, "seed": [*range(4)]},
         fixed=RESNET | {"learning_rate": 1e-3, "max_epochs": 60},
         also={
             "noise": {"label_noise": [0.0, 0.1], "width": SMALL[::2], "seed": [0]},
-            "epochs": {"width": [8], "max_epochs": [2, 5, 10, 20, 40], "seed": [0]},
+            "epochs": {"width": [6], "max_epochs": [2, 5, 10, 20, 40], "seed": [0]},
         },
     ),
     "paper": Profile(
