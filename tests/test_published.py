@@ -69,6 +69,7 @@ def test_a_table_loses_nothing_but_weights(table: Published, tmp_path: Path) -> 
     assert (tmp_path / "again.parquet").read_bytes() == (tmp_path / "a" / "table.parquet").read_bytes()
     frame = pd.read_parquet(tmp_path / "again.parquet")
     assert frame["run"].tolist() == [record.config.hash for record in whole.records]
+    assert set(frame["data"]) == {"digits"}
     assert frame["result.test_loss"].isna().tolist() == [True] + [False] * 5
     assert frame["measures.path_norm.values.path_norm"][1] == drawn.measures["path_norm"].values["path_norm"]
 

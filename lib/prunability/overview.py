@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from prunability import style
 from prunability.claims import Claim, decisive
 from prunability.gathering import Gathered
+from prunability.jobs import lacking
 from prunability.published import place, read, source_checksum
 from prunability.sensitivity import judged, sensitivity
 from prunability.session import Parameters, Session, open_session
@@ -109,9 +110,9 @@ def _published(like: Session, study: str, profile: str) -> Session | None:
         return None
     table = read(path)
     opened = expand(study, profile, find_profile(study, profile), None, table.origin.data, table.origin.seed)
-    known = {record.config.hash: record for record in table.records}
+    known = {record.config.hash: record for record in table.records if not lacking(record)}
     records = [known[run.hash] for run in opened.runs if run.hash in known]
-    if not records:  # the profile has changed since
+    if not records:  # the profile or the measures have changed since
         return None
     missing = len(opened.runs) - len(records)
     gathered = Gathered(records, opened.data.title, {"published table": len(records)}, missing)

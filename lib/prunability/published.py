@@ -59,7 +59,7 @@ def place(results: Path, study: str, profile: str) -> Path:
 
 def write(path: Path, table: Published) -> None:
     """Write a table, atomically; the same records give the same bytes."""
-    rows = [row_of(record) for record in table.records]
+    rows = [{**row_of(record), "data": table.origin.data.title} for record in table.records]
     names = sorted({name for row in rows for name in row}, key=_order)
     columns = {name: [row.get(name) for row in rows] for name in names}
     facts = json.dumps(asdict(table.origin) | {"data": table.origin.data._asdict()}, ensure_ascii=False)
@@ -114,7 +114,7 @@ RESULTS = ("sum_of_training_losses", "train_loss", "train_error", "test_loss", "
 def _record(row: Mapping[str, Any]) -> Record:
     raw: dict[str, Any] = {"measures": {}, "seconds": {}, "environment": {}, "curves": {}}
     for name, value in row.items():
-        if value is None or name in ("run", "checksum"):
+        if value is None or name in ("run", "data", "checksum"):
             continue
         # A measure's own name may hold a point, as in absolute_0.1.
         parts = name.split(".", 3 if name.startswith("measures.") else -1)
@@ -132,5 +132,16 @@ def _record(row: Mapping[str, Any]) -> Record:
 
 
 def _order(name: str) -> tuple[int, str]:
-    heads = ("run", "config", "result", "measures", "seconds", "environment", "curves", "weights", "checksum")
+    heads = (
+        "run",
+        "data",
+        "config",
+        "result",
+        "measures",
+        "seconds",
+        "environment",
+        "curves",
+        "weights",
+        "checksum",
+    )
     return heads.index(name.partition(".")[0]), name

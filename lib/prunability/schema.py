@@ -8,6 +8,7 @@ from prunability.measures import REGISTRY, all_measures
 from prunability.published import Published, row_of
 
 FIELDS = {
+    "data": "name of the images",
     "run": "hash of the run's configuration, its identity",
     "checksum": "SHA-256 of configuration, result, measures and the weights' checksum",
     "weights": "SHA-256 of the run's file of initial and final weights, which is not published",
@@ -41,7 +42,7 @@ FIELDS = {
     "result.test_loss": "mean cross-entropy, nats",
     "result.test_error": "fraction",
     "result.curve": "an epoch each: mean minibatch loss, and training loss where it was evaluated (nats)",
-    "environment.data": "name of the images",
+    "environment.data": "name of the images where the run was made",
     "environment.device": "what the run was trained on",
     "environment.machine": "processor architecture",
     "environment.python": "version",
@@ -56,7 +57,8 @@ def document(table: Published) -> str:
         ", ".join(f"{key} {record.environment[key]}" for key in ("device", "torch", "python")) for record in records
     )
     seconds = sum(sum(record.seconds.values()) for record in records)
-    columns = {name: value for record in records for name, value in row_of(record).items()}
+    columns: dict[str, object] = {"data": origin.data.title}
+    columns |= {name: value for record in records for name, value in row_of(record).items()}
     rows = [f"| `{name}` | {_type(value)} | {meaning(name)} |" for name, value in sorted(columns.items())]
     return "\n".join(
         [

@@ -44,8 +44,8 @@ PROFILES = {
         grid={"width": SMALL, "seed": [*range(4)]},
         fixed=RESNET | {"learning_rate": 1e-3, "max_epochs": 60},
         also={
-            "noise": {"label_noise": [0.0, 0.1], "width": SMALL[::2], "seed": [0]},
-            "epochs": {"width": [6], "max_epochs": [2, 5, 10, 20, 40], "seed": [0]},
+            "noise": {"label_noise": [0.0], "width": SMALL[::2], "seed": [0]},
+            "epochs": {"width": [6], "max_epochs": [3, 10, 30], "seed": [0]},
         },
     ),
     "paper": Profile(
