@@ -25,8 +25,8 @@ from prunability.measures import HEADLINE_MEASURE, REGISTRY
 from prunability.pruning import PRUNERS
 from prunability.published import Published, place, read, row_of, write
 from prunability.runner import complete, survey
-from prunability.schema import meaning
-from prunability.session import Session, open_session
+from prunability.schema import document, meaning
+from prunability.session import Session, open_session, project_root
 from prunability.store import RunStore
 from prunability.studies.base import Study
 from prunability.tables import compared, runs_table
@@ -291,3 +291,20 @@ def test_a_time_limit_ends_cleanly_and_loses_nothing(tmp_path: Path, monkeypatch
     done = CliRunner().invoke(app, [*command, "10m"])
     assert (done.exit_code, "6 of 6 runs trained, 0 of them lack" in done.output) == (0, True)
     assert "the time is over" not in done.output
+
+
+PUBLISHED = sorted((project_root() / "results").glob("*/*.parquet"))
+
+
+@pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_what_is_published_is_of_this_code(path: Path) -> None:
+    """Every run belongs to its study and has all measures, and the page beside the table describes it."""
+    found = read(path)
+    assert (path.parent.name, path.stem) == (found.origin.profile, found.origin.study)
+    profile = studies.find_profile(found.origin.study, found.origin.profile)
+    origin = found.origin
+    study = studies.expand(origin.study, origin.profile, profile, None, origin.data, origin.seed)
+    assert len(study.runs) == origin.runs
+    assert len(gathering.with_table(study, found).published) == len(found.records)
+    assert path.with_suffix(".md").read_text() == document(found)
+    assert any(record.curves for record in found.records)
