@@ -52,7 +52,8 @@ def prunability_scatter(
     ax: Axes, table: pd.DataFrame, correlations: pd.DataFrame, colour: str, marker: str
 ) -> None:
     """The main figure: prunability against test loss, tau and its interval in the corner."""
-    scatter(ax, table, HEADLINE_MEASURE, "test_loss", colour, marker)
+    scatter(ax, table, HEADLINE_MEASURE, "test_loss", colour, marker, legend=False)
+    ax.figure.legend(loc="outside upper center", ncols=3, handletextpad=0.1, columnspacing=0.8)
     row = correlations[correlations["target"] == "test_loss"].iloc[0]
     title(ax, row)
     ax.set(xlabel="prunability (kept fraction, ε = 0.1 nats)", ylabel=TARGETS["test_loss"])

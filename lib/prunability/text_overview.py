@@ -12,8 +12,9 @@ from prunability.overview import Evidence, Overview, of_claim
 from prunability.sensitivity import AS_IT_IS
 from prunability.statistics import Estimate, kendall_tau
 from prunability.studies import STUDIES
-from prunability.tables import ranked_measures
-from prunability.verdicts import rivals
+from prunability.tables import granulated, ranked_measures
+from prunability.text import within
+from prunability.verdicts import rivals, strongest
 
 
 def where(overview: Overview) -> str:
@@ -93,6 +94,9 @@ def _conditions(claim: Claim) -> list[str]:
 def _reasons(found: Evidence, claim: Claim) -> list[str]:
     """What else the runs say of a claim that is not supported."""
     table, known = found.table, all_measures()
+    if claim.id == "C1" and claim.criteria:
+        hyperparameters = found.session.study.hyperparameters
+        return [within(granulated(table, [HEADLINE_MEASURE], hyperparameters)), _best(table)]
     if claim.id == "C3" and claim.criteria:
         seed = found.session.parameters.seed
         loss = correlations(table, [HEADLINE_MEASURE], seed)
@@ -119,6 +123,15 @@ def _reasons(found: Evidence, claim: Claim) -> list[str]:
             f"{STRONG:g}). Whatever predicts well must share what it predicts."
         ]
     return []
+
+
+def _best(table: pd.DataFrame) -> str:
+    """Which measure predicts best instead."""
+    name = strongest(table, ranked_measures())
+    if name is None:
+        return "No measure can be ranked."
+    tau = kendall_tau(table[name], table["test_loss"])
+    return f"The best predictor of the test loss is {all_measures()[name].label}, τ = {tau:.2f}."
 
 
 def limitations(overview: Overview) -> str:
