@@ -115,5 +115,5 @@ def test_committed_figures_are_of_one_making(profile: str) -> None:
 def test_nothing_of_one_machine_is_committed() -> None:
     forbidden = re.compile(r"(/root[/]|/home[/][a-z]|/Users[/]|pypi[.]org|python" r"hosted|anaconda[.]org)")
     for path in tracked():
-        if path.suffix not in (".png", ".pdf"):
+        if path.suffix not in (".png", ".pdf", ".parquet"):
             assert not forbidden.search(path.read_text(encoding="utf-8")), path

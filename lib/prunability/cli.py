@@ -3,6 +3,7 @@
 import _thread
 import math
 import re
+import signal
 import sys
 import threading
 import time
@@ -203,6 +204,8 @@ def _limited(seconds: float) -> Iterator[float]:
     if math.isinf(seconds):
         yield math.inf
         return
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a script
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     margin = min(seconds * MARGIN, LONGEST_MARGIN)
     left = start + seconds - margin / 3 - time.monotonic()
     watch = threading.Timer(max(left, 0.01), _thread.interrupt_main)

@@ -114,11 +114,13 @@ def _reasons(found: Evidence, claim: Claim) -> list[str]:
         over = [
             name for name, c in zip(names, claim.criteria, strict=True) if c.estimate.value >= LITTLE_INFORMATION
         ]
+        if not over:
+            return []
         families = Counter(known[name].family for name in over)
         predictive = sum(abs(kendall_tau(table[name], table["test_loss"])) > STRONG for name in over)
         return [
             f"{len(over)} of {len(names)} baselines share at least {LITTLE_INFORMATION:g} with prunability "
-            f"({', '.join(f'{number} of {family}' for family, number in families.items()) or 'none'}); "
+            f"({', '.join(f'{number} of {family}' for family, number in families.items())}); "
             f"{predictive} of them order the networks by test loss themselves, one way or the other (|τ| above "
             f"{STRONG:g}). Whatever predicts well must share what it predicts."
         ]
