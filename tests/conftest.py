@@ -1,13 +1,16 @@
 """Small data sets and networks that the tests share."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from prunability import studies, transfer
 from prunability.config import (
     DataConfig,
+    Execution,
     MLPConfig,
     NetworkConfig,
     NiNConfig,
@@ -17,6 +20,10 @@ from prunability.config import (
 )
 from prunability.data import Dataset, ImageSet, load_images, prepare
 from prunability.measures import TrainedRun
+from prunability.published import Published
+from prunability.runner import complete
+from prunability.store import RunStore
+from prunability.studies import Study
 from prunability.training import one_thread, train
 
 # Two test processes share two cores; threads of their own would only be in each other's way.
@@ -90,3 +97,29 @@ def resnet(digits: ImageSet) -> TrainedRun:
 @pytest.fixture
 def store_folder(tmp_path: Path) -> Path:
     return tmp_path / "runs"
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Execution]:
+    """The smoke profile of the correlation study, finished; one of its runs diverged."""
+    root = tmp_path_factory.mktemp("made")
+    execution = Execution(device="cpu", workers=1, runs=root / "runs", data=root, results=root / "results")
+    study = studies.open_study("correlation", "smoke", "", 0, root)
+    records = complete(study, execution)
+    lost = replace(
+        records[0].result, status="diverged", reason="a loss was not finite", train_loss=None, train_error=None,
+        test_loss=None, test_error=None, sum_of_training_losses=None, curve=[(None, None)],
+    )  # fmt: skip
+    RunStore(execution.runs).save(replace(records[0], result=lost, measures={}))
+    return study, execution
+
+
+@pytest.fixture
+def fresh(made: tuple[Study, Execution], tmp_path: Path) -> Execution:
+    """Another machine: an empty store, and no published table."""
+    return made[1].model_copy(update={"runs": tmp_path / "runs", "results": tmp_path / "results"})
+
+
+@pytest.fixture
+def table(made: tuple[Study, Execution]) -> Published:
+    return transfer.finished(made[0], 0, made[1])

@@ -10,7 +10,7 @@ from PIL import Image
 
 from prunability import data as data_module
 from prunability.config import DataConfig, PrunabilityError
-from prunability.data import ImageSet, checksum, load_images, prepare
+from prunability.data import CIFAR10, ImageSet, checksum, load_images, prepare
 
 CPU = torch.device("cpu")
 
@@ -227,3 +227,11 @@ def test_real_images_from_archive_to_prunability(tmp_path: Path) -> None:
     assert record.result.test_loss is not None
     assert record.result.test_loss > 1
     assert 0 < record.measures["prunability_magnitude"].values[HEADLINE_MEASURE] < 1
+
+
+def test_facts_are_known_without_the_images(digits: ImageSet) -> None:
+    facts = digits.facts
+    assert (facts.train, facts.test, facts.classes, facts.shape) == (1000, 797, 10, (1, 8, 8))
+    assert facts.checksum == digits.checksum
+    # CIFAR-10 is published by its numbers: 50,000 and 10,000 images of 3 × 32 × 32 in 10 classes.
+    assert (CIFAR10.train, CIFAR10.test, CIFAR10.classes, CIFAR10.shape) == (50_000, 10_000, 10, (3, 32, 32))

@@ -85,7 +85,7 @@ def test_modules_stay_small() -> None:
         assert path.read_text().count("\n") <= 300, path
 
 
-@pytest.mark.parametrize("profile", ["quick"])
+@pytest.mark.parametrize("profile", ["quick", "small"])
 def test_committed_figures_are_of_one_making(profile: str) -> None:
     """One code behind every figure and verdict that is committed, and one set of records for each study."""
     folder = ROOT / "figures" / profile

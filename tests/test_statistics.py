@@ -8,12 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import kendalltau
 
+from prunability import statistics
 from prunability.statistics import (
     Estimate,
     adjusted_r2,
     granulated_tau,
     interval,
     kendall_tau,
+    pair_signs,
     partial_tau_estimate,
     partial_taus,
     resample_counts,
@@ -190,3 +192,13 @@ def test_adjusted_r2() -> None:
     assert adjusted_r2(3 * y + 1, y) == pytest.approx(1)
     assert np.isnan(adjusted_r2(x, np.ones(25)))
     assert np.isnan(adjusted_r2(np.eye(3), [1.0, 2.0, 3.0]))
+
+
+def test_sums_too_large_for_float32_are_taken_in_float64(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = np.random.default_rng(0).integers(0, 5, (2, 20))
+    counts = resample_counts(20, 0, 7)
+    assert pair_signs(x).dtype == np.float32
+    narrow = taus(x, y, counts)
+    monkeypatch.setattr(statistics, "EXACT", 20**2)
+    assert pair_signs(x).dtype == np.float64
+    np.testing.assert_array_equal(taus(x, y, counts), narrow)

@@ -23,7 +23,7 @@ from prunability.jobs import lacking
 from prunability.measures import REGISTRY
 from prunability.runner import complete, survey
 from prunability.session import Parameters, validate
-from prunability.studies import STUDIES, Study, find_profile, open_study, profiles
+from prunability.studies import STUDIES, Study, find_profile, having, open_study
 from prunability.tables import left_out, runs_table
 
 # Of a limit of time, what is kept for ending cleanly, and the most that is, in seconds.
@@ -80,6 +80,10 @@ def export(
         table = transfer.finished(opened, seed, execution)
         if records:
             path = Path(records).expanduser()
+            if path.is_dir():
+                raise PrunabilityError(
+                    f"records: {path} is a folder; name a file, such as {path / 'stay1.parquet'}"
+                )
             writable(path.parent, "records")
             published.write(path, table)
         else:
@@ -111,7 +115,7 @@ def status(
 ) -> None:
     """Say what is done, missing and left out, and how long the rest will take."""
     with _explained():
-        for name in [study] if study else [name for name in STUDIES if profile in profiles(name)] or STUDIES:
+        for name in [study] if study else having(profile):
             source, execution = data or find_profile(name, profile).data, Parameters(runs=runs).execution(workers)
             path = published.place(execution.results, name, profile)
             if path.exists():

@@ -27,13 +27,18 @@ class Curves:
     def known(self, run: str) -> dict[str, list[float]]:
         """The curves in the records of a run, the store's and the published table's."""
         record, published = self.records[self.places[run]], self.study.published.get(run)
-        return {**(published.curves if published else {}), **record.curves}
+        same = published is not None and published.weights == record.weights
+        return {**(published.curves if published and same else {}), **record.curves}
 
     def drawable(self, run: str, pruners: Sequence[Pruner], resolution: int) -> bool:
         """Whether a run's curves are in its record, or can be drawn from its weights."""
+        if {f"{pruner}_{resolution}" for pruner in pruners} <= set(self.known(run)):
+            return True
         record = self.records[self.places[run]]
-        here = self.study.source is not None and self.store.has_weights(record.config)
-        return here or {f"{pruner}_{resolution}" for pruner in pruners} <= set(self.known(run))
+        own = self.store.load(record.config)
+        # Weights of another training of the run, begun here, are not those of a published record.
+        same = own is not None and own.weights == record.weights
+        return same and self.study.source is not None and self.store.has_weights(record.config)
 
     def of(self, run: str, pruner: Pruner, resolution: int) -> list[float]:
         """L(φ(w, g/resolution)) of a run, by its hash, in nats for g = 1 … resolution."""

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from prunability.measures import HEADLINE_MEASURE
 from prunability.pruning import HEADLINE
@@ -64,8 +64,15 @@ def scatter_by_hyperparameter(
 ) -> None:
     """Prunability against test loss once for each hyperparameter; panels left over are removed."""
     for ax, name in zip(axes, names, strict=False):
-        scatter(ax, table, HEADLINE_MEASURE, "test_loss", name)
-        ax.set_title(HYPERPARAMETERS.get(name, name))
+        scatter(ax, table, HEADLINE_MEASURE, "test_loss", name, legend=False)
+        # Between the title and the panel, where it covers no network.
+        values = [f"{level:g}" for level in sorted(table[name].unique())]
+        ax.legend(
+            ax.collections, values, loc="lower center", bbox_to_anchor=(0.5, 0.97), ncols=len(values),
+            handletextpad=0.1, columnspacing=1.0,
+        )  # fmt: skip
+        ax.set_title(HYPERPARAMETERS.get(name, name), pad=14)
+        ax.xaxis.set_major_locator(MaxNLocator(4))
     for ax in axes[len(names) :]:
         ax.remove()
     for number, ax in enumerate(axes[: len(names)]):
@@ -193,7 +200,7 @@ def size_panels(axes: Sequence[Axes], table: pd.DataFrame, sizes: pd.DataFrame, 
 
 
 def count_ticks(axis: Axis, digits: Sequence[float] = (1.0, 2.0, 5.0)) -> None:
-    """Whole numbers at ``digits`` times the powers of ten, even where the axis spans less than a decade."""
+    """Counts, such as 300 and 2k, at ``digits`` times powers of ten, even where an axis spans less than ten."""
     axis.set_major_locator(LogLocator(subs=digits))
-    axis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axis.set_major_formatter(EngFormatter(sep=""))
     axis.set_minor_formatter(NullFormatter())

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import EngFormatter
 
 from prunability.figures import count_ticks
 from prunability.style import COLOURS, MARKERS
@@ -41,7 +42,8 @@ def losses_and_errors(axes: Sequence[Axes], table: pd.DataFrame, x: str, at: flo
         threshold(ax, at, "interpolates" if quantity == "loss" else "")
         ax.set(xlabel=PARAMETERS if x == "parameters" else x.replace("max_", ""), ylabel=unit)
         ax.set_ylim(0, 1.15 * float(table.loc[table["name"].str.endswith(quantity), "mean"].max()))
-    axes[0].legend(loc="lower left")
+    # Above the panel, where it covers no curve.
+    axes[0].legend(loc="lower left", bbox_to_anchor=(0, 0.98), ncols=2)
 
 
 def small_multiples(
@@ -60,6 +62,8 @@ def small_multiples(
         positive = table.loc[table["name"] == name, "mean"]
         if positive.min() > 0 and positive.max() / positive.min() > 30:
             ax.set_yscale("log")
+        elif positive.max() > 1e4:
+            ax.yaxis.set_major_formatter(EngFormatter(sep=""))
     for ax in axes[len(labels) :]:
         ax.remove()
 
@@ -108,7 +112,7 @@ def by_noise(axes: Sequence[Axes], tables: Mapping[float, pd.DataFrame], labels:
     for ax, (name, label) in zip(axes, labels.items(), strict=True):
         for number, (noise, table) in enumerate(tables.items()):
             renamed = table[table["name"] == name].assign(name=noise)
-            words = f"{noise:.0%} wrong, {table['n'].max()} seeds"
+            words = f"{noise:.0%} wrong, {table['n'].max()} seed{'s' if table['n'].max() > 1 else ''}"
             lines(ax, renamed, "parameters", {noise: words}, number)  # type: ignore[dict-item]
         ax.set(xlabel=PARAMETERS, title=label)
     axes[0].figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(tables))

@@ -75,14 +75,12 @@ def sensitivity_table(ax: Axes, table: pd.DataFrame, title: str, labels: bool) -
     for place in range(1, len(groups)):
         if groups[place] != groups[place - 1]:
             ax.axvline(place - 0.5, color="#555555", lw=0.8)
-    if labels:
-        for group in dict.fromkeys(groups):
-            places = [place for place, name in enumerate(groups) if name == group]
-            middle = (places[0] + places[-1]) / 2
-            ax.text(
-                middle, 1.02, group if len(places) > 1 else "", transform=ax.get_xaxis_transform(), ha="center",
-                fontsize=6.5, color="#333333",
-            )  # fmt: skip
+    for group in dict.fromkeys(groups):
+        places = [place for place, name in enumerate(groups) if name == group]
+        ax.text(
+            (places[0] + places[-1]) / 2, 1.02, group if len(places) > 1 else "", fontsize=6.5, color="#333333",
+            transform=ax.get_xaxis_transform(), ha="center",
+        )  # fmt: skip
 
 
 def key(ax: Axes) -> None:

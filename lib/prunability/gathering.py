@@ -58,13 +58,20 @@ def choose(study: str, profile: str, data: str, seed: int, execution: Execution)
         opened = own()
         if data or opened.data.checksum == table.origin.data.checksum or not survey(opened, execution).untrained:
             return with_table(opened, table)
-    of_table = with_table(expand(study, profile, found, None, table.origin.data, seed), table)
-    return of_table if of_table.published else own()
+    shown = of_table(table, seed)
+    return shown if shown.published else own()
 
 
 def _table(study: str, profile: str, execution: Execution) -> published.Published | None:
     path = published.place(execution.results, study, profile)
     return published.read(path) if path.exists() else None
+
+
+def of_table(table: published.Published, seed: int) -> Study:
+    """The study of a published table, on the table's images, which are not at hand."""
+    origin = table.origin
+    profile = find_profile(origin.study, origin.profile)
+    return with_table(expand(origin.study, origin.profile, profile, None, origin.data, seed), table)
 
 
 def with_table(study: Study, table: published.Published) -> Study:
@@ -87,11 +94,11 @@ def gather(study: Study, execution: Execution) -> Gathered:
         records, missing = complete(study, execution), 0
     elif missing and not study.published:
         raise PrunabilityError(_refusal(study, execution))
-    of_table = sum(study.published.get(record.config.hash) is record for record in records)
+    from_table = sum(study.published.get(record.config.hash) is record for record in records)
     return Gathered(
         records,
         study.data.title,
-        {"run store": len(records) - of_table, "published table": of_table},
+        {"run store": len(records) - from_table, "published table": from_table},
         missing,
         find_profile(study.name, study.profile).data if study.source is None else "",
     )
@@ -104,13 +111,16 @@ def _too_dear(study: Study, execution: Execution) -> bool:
 def _refusal(study: Study, execution: Execution) -> str:
     found = survey(study, execution)
     configs, missing = found.untrained, len(found.untrained) + len(found.unmeasured)
-    epoch = seconds_an_epoch(configs, study.data, execution)
-    most = max(config.training.max_epochs for config in study.runs)
+    cost = ""
+    if configs:
+        epoch, most = seconds_an_epoch(configs, study.data, execution), max(c.training.max_epochs for c in configs)
+        cost = (
+            f" Here, with {execution.processes} processes, an epoch of all of them would take about "
+            f"{in_words(epoch)}, the {most} that each may take {in_words(epoch * most)}, measures not counted."
+        )
     source = f" --data {study.source}" if study.source != find_profile(study.name, study.profile).data else ""
     return (
         f"{study.name}, {study.profile}: {missing} of {len(study.runs)} runs are missing, there is no published "
-        f"table of them, and no GPU. Here, with {execution.processes} processes, an epoch of all of them would "
-        f"take about {in_words(epoch)}, the {most} that each may take {in_words(epoch * most)}, measures not "
-        f"counted. To make them all the same, here or better on a machine with a GPU:\n"
+        f"table of them, and no GPU.{cost} To make them all the same, here or better on a machine with a GPU:\n"
         f"    .venv/bin/prunability run {study.name} --profile {study.profile}{source}"
     )

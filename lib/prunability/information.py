@@ -12,7 +12,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from prunability.statistics import CHUNK, Array, pair_signs
+from prunability.statistics import Array, pair_signs, pair_sums
 
 # Sign pairs whose counts give those of all nine: swapping the runs of a pair flips both signs.
 HALF = ((1, 1), (1, -1), (1, 0), (0, 1), (0, 0))
@@ -119,29 +119,30 @@ def pair_information(columns: ArrayLike, counts: ArrayLike | None = None, rows: 
     copies of one run are no pair of distinct runs and do not enter. NaN where a column is constant. By
     default every column has its row.
     """
-    # Sums of whole numbers below 2**24 throughout: exact in float32.
-    signs = pair_signs(columns).astype(np.float32)
-    n = np.atleast_2d(np.asarray(columns)).shape[1]
-    weights = np.ones((1, n)) if counts is None else np.asarray(counts)
-    first, second = np.triu_indices(n, 1)
+    signs = pair_signs(columns)
     moving, rows = np.abs(signs), len(signs) if rows is None else rows
-    parts = []
-    for part in np.array_split(weights.astype(np.float32), -(-len(weights) // CHUNK)):
-        pairs = part[:, first] * part[:, second]
-        agree = np.empty((len(part), rows, len(signs)))
-        both = np.empty_like(agree)
-        for row in range(rows):
-            for filled, factor in ((agree, signs), (both, moving)):
-                sums = pairs @ (factor[row] * factor[row:]).T
-                filled[:, row, row:], filled[:, row:, row] = sums, sums[:, : rows - row]
-        sizes, totals = (pairs @ moving.T).astype(np.float64), pairs.sum(axis=1, dtype=np.float64)
-        parts += [_ratio(agree[k], both[k], sizes[k], float(totals[k])) for k in range(len(part))]
-    return np.stack(parts)
+    n = signs.shape[1]
+    drawn = np.ones((1, n), dtype=np.int64) if counts is None else np.atleast_2d(np.asarray(counts))
+    agree = np.empty((len(drawn), rows, len(signs)))
+    both = np.empty_like(agree)
+    for row in range(rows):
+        for filled, factor in ((agree, signs), (both, moving)):
+            for column in range(row, len(signs)):
+                filled[:, row, column] = pair_sums(factor[row] * factor[column], drawn)
+                if column < rows:
+                    filled[:, column, row] = filled[:, row, column]
+    sizes = np.stack([pair_sums(own, drawn) for own in moving], axis=1)
+    distinct = (1 - np.eye(n)).astype(signs.dtype)
+    return _ratio(agree, both, sizes, pair_sums(distinct, drawn)[:, None, None])
 
 
-def _ratio(agree: Array, both: Array, moving: Array, total: float) -> Array:
-    """From Σ s_x s_y, Σ |s_x s_y|, Σ |s_x| and the number of unordered pairs; each counts in both orders."""
-    x, y = moving[: len(both), None], moving[None]
+def _ratio(agree: Array, both: Array, moving: Array, total: Array) -> Array:
+    """From Σ s_x s_y and Σ |s_x s_y| [B, rows, m], Σ |s_x| [B, m] and the number of unordered pairs [B, 1, 1].
+
+    Each pair counts in both orders.
+    """
+    rows = both.shape[1]
+    x, y = moving[:, :rows, None], moving[:, None]
     cells = [
         ((both + agree) / 2, 2, x, y),
         ((both - agree) / 2, 2, x, y),
@@ -155,8 +156,8 @@ def _ratio(agree: Array, both: Array, moving: Array, total: float) -> Array:
             share = joint / (2 * total)
             term = share * np.log(joint * 2 * total / (mine * others))
             information += np.where(joint > 0, times * term, 0.0)
-        p = moving / (2 * total)
+        p = moving[:, None] / (2 * total)
         still = 1 - 2 * p
         entropy = -2 * np.where(p > 0, p * np.log(p), 0.0) - np.where(still > 0, still * np.log(still), 0.0)
-        least = np.minimum(entropy[: len(both), None], entropy[None])
+        least = np.minimum(entropy[:, 0, :rows, None], entropy)
         return np.where(least > 1e-12, information / least, np.nan)

@@ -19,7 +19,7 @@ from traitlets.config import Config
 from prunability.config import PrunabilityError, cores, writable
 from prunability.gathering import choose, gather
 from prunability.session import Parameters, project_root, validate
-from prunability.studies import STUDIES, profiles
+from prunability.studies import STUDIES, having, profiles
 
 # Encrypt what passes between this process and a kernel where the kernel can; without it, the kernel warns.
 KERNEL = Config({"KernelManager": {"transport_encryption": "auto"}})
@@ -67,9 +67,7 @@ def execute(notebooks: Sequence[Path], values: Mapping[str, Any], workers: int =
     profile = str(values.get("profile", Parameters().profile))
     checked: dict[str, Parameters] = {}
     for path in notebooks:
-        needed = studies_of(path)
-        # One that needs several does with those that have the profile.
-        for study in [name for name in needed if profile in profiles(name)] or needed:
+        for study in having(profile, studies_of(path)):
             checked[study] = validate(study, dict(values), strict=False)
     folder = next(iter(checked.values())).figures_folder / "notebooks"
     writable(folder, "figures")

@@ -9,12 +9,11 @@ from matplotlib.figure import Figure
 
 from prunability import style
 from prunability.claims import Claim, decisive
-from prunability.gathering import Gathered
-from prunability.jobs import lacking
+from prunability.gathering import Gathered, of_table
 from prunability.published import place, read, source_checksum
 from prunability.sensitivity import judged, sensitivity
 from prunability.session import Parameters, Session, open_session
-from prunability.studies import STUDIES, expand, find_profile, profiles
+from prunability.studies import STUDIES, having, profiles
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,7 @@ def open_overview(**values: Any) -> Overview:
     Raises:
         PrunabilityError: a parameter is wrong, or runs are missing that cannot be made here.
     """
-    own = [study for study in STUDIES if values.get("profile", "quick") in profiles(study)] or list(STUDIES)
+    own = having(values.get("profile", Parameters().profile))
     sessions = [open_session(study, **values) for study in own]
     for session in sessions:
         session.complete()
@@ -109,14 +108,14 @@ def _published(like: Session, study: str, profile: str) -> Session | None:
     if profile not in profiles(study) or not path.exists():
         return None
     table = read(path)
-    opened = expand(study, profile, find_profile(study, profile), None, table.origin.data, table.origin.seed)
-    known = {record.config.hash: record for record in table.records if not lacking(record)}
-    records = [known[run.hash] for run in opened.runs if run.hash in known]
+    opened = of_table(table, table.origin.seed)
+    records = [opened.published[run.hash] for run in opened.runs if run.hash in opened.published]
     if not records:  # the profile or the measures have changed since
         return None
     missing = len(opened.runs) - len(records)
     gathered = Gathered(records, opened.data.title, {"published table": len(records)}, missing)
-    return Session(opened, like.parameters.model_copy(update={"profile": profile}), like.execution, gathered)
+    parameters = like.parameters.model_copy(update={"profile": profile, "seed": table.origin.seed})
+    return Session(opened, parameters, like.execution, gathered)
 
 
 def _evidence(session: Session, seed: int) -> Evidence:

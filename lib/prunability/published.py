@@ -21,6 +21,7 @@ from prunability.store import Record, record_of
 
 METADATA = b"prunability"
 PACKAGE = Path(__file__).parent
+MEND = "Restore it or export it anew; without a published table at its place, the runs of the store are used"
 
 
 @dataclass(frozen=True)
@@ -83,11 +84,9 @@ def read(path: Path) -> Published:
         records = tuple(_record(row) for row in found.to_pylist())
         return Published(Origin(**{**facts, "data": data}), records)
     except OSError as error:
-        raise PrunabilityError(f"{path}: cannot be read as a table of runs ({error})") from error
+        raise PrunabilityError(f"{path}: cannot be read as a table of runs ({error}). {MEND}") from error
     except (pa.ArrowException, KeyError, TypeError, ValueError, ValidationError) as error:
-        raise PrunabilityError(
-            f"{path}: it is not a whole table of runs, as `export` writes it ({error})"
-        ) from error
+        raise PrunabilityError(f"{path}: it is not a whole table of runs ({error}). {MEND}") from error
 
 
 def row_of(record: Record) -> dict[str, Any]:

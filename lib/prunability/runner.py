@@ -76,7 +76,8 @@ def complete(study: Study, execution: Execution, until: float = math.inf) -> lis
 
     Finished runs are on disk as soon as they finish, so that after a Ctrl-C or a kill the same call goes
     on with the others. One run that fails does not stop the rest. After ``until``, a time by
-    :func:`time.monotonic`, nothing more is begun and what is in training is kept as far as it is.
+    :func:`time.monotonic`, nothing more is begun and what is in training is kept as far as it is. With such
+    a limit runs are measured soon after they are trained, for a borrowed machine keeps no weights.
 
     Raises:
         PrunabilityError: a record is damaged, a run failed, or a process was killed.
@@ -90,10 +91,14 @@ def complete(study: Study, execution: Execution, until: float = math.inf) -> lis
     place = Place(study.source, device, execution.runs, execution.data, os.getpid(), until)
     title = f"{study.name}, {study.profile}, {study.data.title}"
     jobs = fleets(state.untrained, study.data.shape, execution)
-    _compute(place, train_runs, jobs, execution.processes, f"{title}: training")
-    # Long runs first, so that no process is left alone with one at the end.
-    waiting = sorted((r.config for r in survey(study, execution).unmeasured), key=_extent, reverse=True)
-    _compute(place, measure_runs, [[config] for config in waiting], execution.processes, f"{title}: measuring")
+    size, batches = execution.processes, [jobs]
+    if not math.isinf(until):  # what is trained already is measured first
+        batches = [[], *(jobs[start : start + size] for start in range(0, len(jobs), size))]
+    for batch in batches:
+        _compute(place, train_runs, batch, execution.processes, f"{title}: training")
+        # Long runs first, so that no process is left alone with one at the end.
+        waiting = sorted((r.config for r in survey(study, execution).unmeasured), key=_extent, reverse=True)
+        _compute(place, measure_runs, [[run] for run in waiting], execution.processes, f"{title}: measuring")
     return survey(study, execution).done
 
 
@@ -155,7 +160,9 @@ def _attempt(place: Place, job: Job, configs: list[RunConfig]) -> list[str]:
     except Exception as error:  # noqa: BLE001  (reported by the caller, by name)
         if len(configs) > 1:  # alone, only the run at fault fails again
             store = RunStore(place.runs)
-            return ["trained" if store.has(config) else _attempt(place, job, [config])[0] for config in configs]
+            return [
+                "trained" if store.has_weights(config) else _attempt(place, job, [config])[0] for config in configs
+            ]
         return [f"run {configs[0].hash}: failed: {type(error).__name__}: {error}"]
 
 

@@ -6,6 +6,7 @@ here: whoever has such a column reports it by name and leaves it out.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,8 +16,8 @@ from prunability.seeding import seed_for
 Array = NDArray[np.float64]
 RESAMPLES = 1000
 CONFIDENCE = 0.95
-# Resamples handled together: bounds the memory of the pair weights.
-CHUNK = 100
+# Whole numbers below it are exact in float32, in which their sums are found faster.
+EXACT = 2**24
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,8 @@ class Granulated:
         return float(np.mean(values)) if values else float("nan")
 
 
-def pair_signs(columns: ArrayLike) -> Array:
-    """Signs of x_i − x_j over the pairs i < j: [m, n(n−1)/2] of columns [m, n].
+def pair_signs(columns: ArrayLike) -> NDArray[np.floating]:
+    """Signs of x_i − x_j, [m, n, n], of columns [m, n].
 
     Raises:
         ValueError: a value is not finite.
@@ -67,14 +68,30 @@ def pair_signs(columns: ArrayLike) -> Array:
     values = np.atleast_2d(np.asarray(columns, dtype=np.float64))
     if not np.isfinite(values).all():
         raise ValueError("a column has a value that is not finite")
-    first, second = np.triu_indices(values.shape[1], 1)
-    return np.sign(values[:, first] - values[:, second])
+    n = values.shape[1]
+    signs = np.empty((len(values), n, n), dtype=np.float32 if n**2 < EXACT else np.float64)
+    for row, column in zip(signs, values, strict=True):
+        np.sign(column[:, None] - column[None], out=row, casting="same_kind")
+    return signs
 
 
+def pair_sums(values: NDArray[np.floating], counts: NDArray[np.int64]) -> Array:
+    """Σ_{i<j} c_i c_j v_ij [B] for whole numbers v [n, n] and each row c of counts [B, n].
+
+    v is symmetric and 0 on its diagonal: two copies of one run are no pair.
+    """
+    weights = counts.astype(values.dtype)
+    found: Array = np.einsum("bi,bi->b", weights @ values, weights).astype(np.float64) / 2
+    return found
+
+
+@lru_cache(maxsize=8)
 def resample_counts(n: int, seed: int, resamples: int = RESAMPLES) -> NDArray[np.int64]:
-    """How often each run is drawn, [B, n]: n draws with replacement, seeded."""
+    """How often each run is drawn, [B, n]: n draws with replacement, seeded. Not to be written to."""
     draws = np.random.default_rng(seed_for("bootstrap", seed)).integers(0, n, (resamples, n))
-    return np.stack([np.bincount(row, minlength=n) for row in draws])
+    counts = np.stack([np.bincount(row, minlength=n) for row in draws])
+    counts.flags.writeable = False
+    return counts
 
 
 def taus(measures: ArrayLike, targets: ArrayLike, counts: ArrayLike | None = None) -> Array:
@@ -84,18 +101,12 @@ def taus(measures: ArrayLike, targets: ArrayLike, counts: ArrayLike | None = Non
     is taken of the resampled columns. NaN where a column is constant. Kendall 1945.
     """
     x, y = pair_signs(measures), pair_signs(targets)
-    n = np.atleast_2d(np.asarray(measures)).shape[1]
-    weights = np.ones((1, n)) if counts is None else np.asarray(counts, dtype=np.float64)
-    first, second = np.triu_indices(n, 1)
-    products = (x[:, None] * y[None]).reshape(-1, x.shape[1]).T
-    parts = []
-    for part in np.array_split(weights, -(-len(weights) // CHUNK)):
-        pairs = part[:, first] * part[:, second]
-        agreement = (pairs @ products).reshape(len(part), len(x), len(y))
-        untied = (pairs @ (x**2).T)[:, :, None] * (pairs @ (y**2).T)[:, None]
-        with np.errstate(invalid="ignore", divide="ignore"):
-            parts.append(agreement / np.sqrt(untied))
-    return np.concatenate(parts)
+    drawn = np.ones((1, x.shape[1]), dtype=np.int64) if counts is None else np.atleast_2d(np.asarray(counts))
+    agreement = np.stack([[pair_sums(own * other, drawn) for other in y] for own in x])
+    untied_x, untied_y = (np.stack([pair_sums(np.abs(own), drawn) for own in signs]) for signs in (x, y))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found: Array = agreement / np.sqrt(untied_x[:, None] * untied_y[None])
+    return np.moveaxis(found, -1, 0)
 
 
 def kendall_tau(x: ArrayLike, y: ArrayLike) -> float:
@@ -141,13 +152,12 @@ def partial_taus(x: ArrayLike, y: ArrayLike, given: ArrayLike, counts: ArrayLike
     """
     columns = np.vstack([np.atleast_2d(x), np.atleast_2d(y), np.atleast_2d(given)])
     matrices = taus(columns, columns, counts)
+    regular = np.flatnonzero(np.isfinite(matrices).all(axis=(1, 2)))
+    regular = regular[np.linalg.matrix_rank(matrices[regular], hermitian=True) == len(columns)]
+    inverse = np.linalg.inv(matrices[regular])
+    scale = inverse[:, 0, 0] * inverse[:, 1, 1]
     result = np.full(len(matrices), np.nan)
-    for index, matrix in enumerate(matrices):
-        if np.isfinite(matrix).all() and np.linalg.matrix_rank(matrix, hermitian=True) == len(matrix):
-            inverse = np.linalg.inv(matrix)
-            scale = inverse[0, 0] * inverse[1, 1]
-            if scale > 0:
-                result[index] = -inverse[0, 1] / np.sqrt(scale)
+    result[regular] = -inverse[:, 0, 1] / np.sqrt(np.where(scale > 0, scale, np.nan))
     return result
 
 

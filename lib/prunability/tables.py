@@ -79,12 +79,13 @@ def left_out(table: pd.DataFrame) -> dict[str, int]:
 
 def usable(table: pd.DataFrame, names: Iterable[str]) -> tuple[list[str], dict[str, str]]:
     """Measures that can be ranked, and why each of the others cannot."""
-    kept, why = [], {}
-    for name in names:
-        missing = int((~np.isfinite(table[name])).sum())
-        if missing:
-            why[name] = f"undefined on {missing} of {len(table)} runs"
-        elif table[name].nunique() < 2:
+    names, kept, why = list(names), [], {}
+    values = table[names].to_numpy(dtype=np.float64)
+    missing, constant = (~np.isfinite(values)).sum(axis=0), (values == values[:1]).all(axis=0)
+    for name, absent, same in zip(names, missing, constant, strict=True):
+        if absent:
+            why[name] = f"undefined on {absent} of {len(table)} runs"
+        elif same:
             why[name] = f"has the same value on all {len(table)} runs"
         else:
             kept.append(name)

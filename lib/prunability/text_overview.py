@@ -22,9 +22,8 @@ def where(overview: Overview) -> str:
     lines = []
     for found in overview.evidence:
         study, gathered = found.session.study, found.session.gathered
-        lines.append(
-            f"- **{study.profile}**, {study.name}, {study.data.title}: {gathered.words.removeprefix('Runs: ')}"
-        )
+        words = gathered.words.removeprefix(f"Runs on {gathered.title}: ")
+        lines.append(f"- **{study.profile}**, {study.name}, {study.data.title}: {words}")
     return "\n".join(lines)
 
 
@@ -161,7 +160,7 @@ def limitations(overview: Overview) -> str:
     tests = {found.session.study.data.title: found.session.study.data.test for found in overview.evidence}
     images = ", ".join(f"{number:,} of {title}" for title, number in tests.items())
     lines += [
-        f"- **Noise of the target**: test losses rest on few test images ({images}), which lowers every τ.",
+        f"- **Noise of the target**: test losses rest on so many test images ({images}), which lowers every τ.",
         "- **Many verdicts**: each interval is a 95 % interval of its own; nothing corrects for their number.",
         "- **Grids**: intervals resample the runs of one grid and say nothing of another. One family of networks "
         "and one seed a setting in the correlation study; one draw of wrong labels in double descent.",

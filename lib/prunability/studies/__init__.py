@@ -1,5 +1,6 @@
 """All studies. A new one is a module with its ``PROFILES``, named here."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from prunability.config import PrunabilityError
@@ -33,6 +34,11 @@ def find_profile(study: str, profile: str) -> Profile:
     return known[profile]
 
 
+def having(profile: str, studies: Iterable[str] = STUDIES) -> list[str]:
+    """Those of some studies that have a profile; all of them if none has, which then say so."""
+    return [study for study in studies if profile in profiles(study)] or list(studies)
+
+
 def open_study(study: str, profile: str, data: str, seed: int, cache: Path) -> Study:
     """The study on the profile's own data (``data`` empty) or on another source.
 
@@ -44,4 +50,4 @@ def open_study(study: str, profile: str, data: str, seed: int, cache: Path) -> S
     return expand(study, profile, found, source, load_images(source, cache).facts, seed)
 
 
-__all__ = ["STUDIES", "Profile", "Study", "expand", "find_profile", "open_study", "profiles"]
+__all__ = ["STUDIES", "Profile", "Study", "expand", "find_profile", "having", "open_study", "profiles"]
