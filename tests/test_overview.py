@@ -100,8 +100,9 @@ def test_every_profile_with_results_is_shown(tmp_path: Path, monkeypatch: pytest
     assert [found.session.study.name for found in opened.evidence] == ["correlation", "double-descent"]
     execution = opened.evidence[0].session.execution
     made = finished(opened.evidence[0].session.study, 0, execution)
-    write(place(execution.results, "correlation", "copy"), replace(made, records=made.records[:5]))
-    write(place(execution.results, "correlation", "narrow"), made)
+    for profile, records in (("copy", made.records[:5]), ("narrow", made.records)):
+        table = replace(made, origin=replace(made.origin, profile=profile), records=records)
+        write(place(execution.results, "correlation", profile), table)
     both = open_overview(profile="smoke", device="cpu")
     shown = {(found.session.study.name, found.session.study.profile) for found in both.evidence}
     assert shown == {("correlation", "smoke"), ("double-descent", "smoke"), ("correlation", "copy")}

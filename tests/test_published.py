@@ -12,7 +12,7 @@ from pyarrow import parquet
 
 from prunability import gathering, studies
 from prunability.config import PrunabilityError
-from prunability.published import Published, read, row_of, write
+from prunability.published import Published, find, place, read, row_of, write
 from prunability.schema import document, meaning
 from prunability.session import project_root
 
@@ -64,6 +64,15 @@ def test_an_edited_or_damaged_table_is_an_error(table: Published, tmp_path: Path
         read(path)
     with pytest.raises(PrunabilityError, match="cannot be read as a table"):
         read(tmp_path / "none.parquet")
+
+
+def test_a_table_is_found_at_its_own_place_only(table: Published, tmp_path: Path) -> None:
+    assert find(tmp_path, "correlation", "smoke") is None
+    for profile in ("smoke", "small"):
+        write(place(tmp_path, "correlation", profile), table)
+    assert find(tmp_path, "correlation", "smoke") == table
+    with pytest.raises(PrunabilityError, match="a table of correlation, smoke, not of correlation, small"):
+        find(tmp_path, "correlation", "small")
 
 
 PUBLISHED = sorted((project_root() / "results").glob("*/*.parquet"))

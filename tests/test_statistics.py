@@ -12,7 +12,7 @@ from prunability import statistics
 from prunability.statistics import (
     Estimate,
     adjusted_r2,
-    granulated_tau,
+    granulated_taus,
     interval,
     kendall_tau,
     pair_signs,
@@ -144,7 +144,7 @@ def test_granulated_tau(seed: int, n: int) -> None:
     rng = np.random.default_rng(seed)
     settings_ = rng.integers(0, 3, (n, 3))
     x, y = rng.integers(0, 5, (2, n))
-    found = granulated_tau(x, y, settings_, ["a", "b", "c"])
+    _, found = granulated_taus([y, x], y, settings_, ["a", "b", "c"])
     for column, name in enumerate("abc"):
         cells: dict[tuple[int, ...], list[int]] = {}
         for run in range(n):
@@ -202,3 +202,8 @@ def test_sums_too_large_for_float32_are_taken_in_float64(monkeypatch: pytest.Mon
     monkeypatch.setattr(statistics, "EXACT", 20**2)
     assert pair_signs(x).dtype == np.float64
     np.testing.assert_array_equal(taus(x, y, counts), narrow)
+
+
+def test_no_measure_is_no_tau() -> None:
+    assert taus(np.empty((0, 5)), np.arange(5)).shape == (1, 0, 1)
+    assert granulated_taus(np.empty((0, 5)), np.arange(5), np.ones((5, 1)), ["a"]) == []

@@ -117,9 +117,7 @@ def status(
     with _explained():
         for name in [study] if study else having(profile):
             source, execution = data or find_profile(name, profile).data, Parameters(runs=runs).execution(workers)
-            path = published.place(execution.results, name, profile)
-            if path.exists():
-                table = published.read(path)
+            if table := published.find(execution.results, name, profile):
                 done = f"{len(table.records)} of {table.origin.runs} runs, {table.origin.data.title}"
                 typer.echo(f"{name}, {profile}: published table: {done}")
             if at_hand(source, execution.data):

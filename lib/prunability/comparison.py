@@ -13,7 +13,7 @@ from prunability.measures import HEADLINE_MEASURE, all_measures
 from prunability.statistics import (
     Array,
     adjusted_r2,
-    granulated_tau,
+    granulated_taus,
     interval,
     partial_tau_estimate,
     resample_counts,
@@ -95,10 +95,10 @@ def least_information(table: pd.DataFrame, measures: Sequence[str], hyperparamet
     """K(μ), the set that attains it, and granulated tau Ψ, for each usable measure."""
     names, known = usable(table, measures)[0], all_measures()
     settings = table[list(hyperparameters)]
-    found = conditional_information(_columns(table, names), table[TARGET], settings, hyperparameters)
-    rows = []
-    for name, (value, chosen) in zip(names, found.least(), strict=True):
-        tau = granulated_tau(table[name], table[TARGET], settings, hyperparameters)
+    columns, rows = _columns(table, names), []
+    found = conditional_information(columns, table[TARGET], settings, hyperparameters)
+    granulated = granulated_taus(columns, table[TARGET], settings, hyperparameters)
+    for name, (value, chosen), tau in zip(names, found.least(), granulated, strict=True):
         cells = (sum(tau.used.values()), sum(tau.left_out.values()))
         given = " and ".join(chosen) or "nothing"
         rows.append((name, known[name].label, known[name].family, value, given, tau.mean, *cells))

@@ -45,7 +45,7 @@ def choose(study: str, profile: str, data: str, seed: int, execution: Execution)
     """
     found = find_profile(study, profile)
     source, folder = data or found.data, execution.data
-    table = _table(study, profile, execution)
+    table = published.find(execution.results, study, profile)
 
     def own() -> Study:
         if found.gpu and execution.torch_device.type != "cuda" and not at_hand(source, folder):
@@ -60,11 +60,6 @@ def choose(study: str, profile: str, data: str, seed: int, execution: Execution)
             return with_table(opened, table)
     shown = of_table(table, seed)
     return shown if shown.published else own()
-
-
-def _table(study: str, profile: str, execution: Execution) -> published.Published | None:
-    path = published.place(execution.results, study, profile)
-    return published.read(path) if path.exists() else None
 
 
 def of_table(table: published.Published, seed: int) -> Study:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from prunability import style
 from prunability.claims import Claim, decisive
 from prunability.gathering import Gathered, of_table
-from prunability.published import place, read, source_checksum
+from prunability.published import find, source_checksum
 from prunability.sensitivity import judged, sensitivity
 from prunability.session import Parameters, Session, open_session
 from prunability.studies import STUDIES, having, profiles
@@ -104,10 +104,9 @@ def open_overview(**values: Any) -> Overview:
 
 def _published(like: Session, study: str, profile: str) -> Session | None:
     """The session of another profile, on its published table alone; None where there is none."""
-    path = place(like.execution.results, study, profile)
-    if profile not in profiles(study) or not path.exists():
+    table = find(like.execution.results, study, profile) if profile in profiles(study) else None
+    if table is None:
         return None
-    table = read(path)
     opened = of_table(table, table.origin.seed)
     records = [opened.published[run.hash] for run in opened.runs if run.hash in opened.published]
     if not records:  # the profile or the measures have changed since

@@ -89,6 +89,22 @@ def read(path: Path) -> Published:
         raise PrunabilityError(f"{path}: it is not a whole table of runs ({error}). {MEND}") from error
 
 
+def find(results: Path, study: str, profile: str) -> Published | None:
+    """The published table of a study's profile, None where there is none.
+
+    Raises:
+        PrunabilityError: it is no whole table, or one of another study or profile.
+    """
+    path = place(results, study, profile)
+    if not path.exists():
+        return None
+    found = read(path)
+    if (found.origin.study, found.origin.profile) != (study, profile):
+        own = f"{found.origin.study}, {found.origin.profile}"
+        raise PrunabilityError(f"{path}: it is a table of {own}, not of {study}, {profile}. {MEND}")
+    return found
+
+
 def row_of(record: Record) -> dict[str, Any]:
     """The columns of a record: its hash and its checksum, and all its fields but those that are empty."""
     made = {"seconds": record.seconds, "environment": record.environment, "curves": record.curves}

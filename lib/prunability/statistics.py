@@ -102,11 +102,16 @@ def taus(measures: ArrayLike, targets: ArrayLike, counts: ArrayLike | None = Non
     """
     x, y = pair_signs(measures), pair_signs(targets)
     drawn = np.ones((1, x.shape[1]), dtype=np.int64) if counts is None else np.atleast_2d(np.asarray(counts))
-    agreement = np.stack([[pair_sums(own * other, drawn) for other in y] for own in x])
-    untied_x, untied_y = (np.stack([pair_sums(np.abs(own), drawn) for own in signs]) for signs in (x, y))
+    shapes = (len(x), len(y)), (len(x),), (len(y),)
+    agreement, untied_x, untied_y = (np.empty((len(drawn), *shape)) for shape in shapes)
+    for i, j in np.ndindex(len(x), len(y)):
+        agreement[:, i, j] = pair_sums(x[i] * y[j], drawn)
+    for untied, signs in ((untied_x, x), (untied_y, y)):
+        for i, own in enumerate(signs):
+            untied[:, i] = pair_sums(np.abs(own), drawn)
     with np.errstate(invalid="ignore", divide="ignore"):
-        found: Array = agreement / np.sqrt(untied_x[:, None] * untied_y[None])
-    return np.moveaxis(found, -1, 0)
+        found: Array = agreement / np.sqrt(untied_x[:, :, None] * untied_y[:, None])
+    return found
 
 
 def kendall_tau(x: ArrayLike, y: ArrayLike) -> float:
@@ -168,12 +173,14 @@ def partial_tau_estimate(x: ArrayLike, y: ArrayLike, given: ArrayLike, seed: int
     return Estimate(float(partial_taus(x, y, given)[0]), float(low), float(high))
 
 
-def granulated_tau(x: ArrayLike, y: ArrayLike, settings: ArrayLike, names: Sequence[str]) -> Granulated:
-    """Granulated tau (Jiang et al. 2020, their section 5.1) of a measure x [n] with a target y [n].
+def granulated_taus(
+    measures: ArrayLike, target: ArrayLike, settings: ArrayLike, names: Sequence[str]
+) -> list[Granulated]:
+    """Granulated tau (Jiang et al. 2020, their section 5.1) of each measure [m, n] with a target [n].
 
     Args:
-        x: the measure.
-        y: the target.
+        measures: the measures.
+        target: the target.
         settings: [n, h], the value of each hyperparameter in each run.
         names: the h hyperparameters.
 
@@ -181,17 +188,17 @@ def granulated_tau(x: ArrayLike, y: ArrayLike, settings: ArrayLike, names: Seque
     in hyperparameter i.
     """
     table = np.asarray(settings, dtype=np.float64)
-    x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    psi, used, left_out = {}, {}, {}
+    x, y = np.atleast_2d(np.asarray(measures, dtype=np.float64)), np.asarray(target, dtype=np.float64)
+    found = [Granulated({}, {}, {}) for _ in x]
     for column, name in enumerate(names):
-        others = np.delete(table, column, axis=1)
-        _, cell = np.unique(others, axis=0, return_inverse=True)
+        _, cell = np.unique(np.delete(table, column, axis=1), axis=0, return_inverse=True)
         groups = [np.flatnonzero(cell.ravel() == number) for number in range(cell.max() + 1)]
-        values = [kendall_tau(x[group], y[group]) for group in groups if len(group) > 1]
-        finite = [value for value in values if np.isfinite(value)]
-        psi[name] = float(np.mean(finite)) if finite else float("nan")
-        used[name], left_out[name] = len(finite), len(groups) - len(finite)
-    return Granulated(psi, used, left_out)
+        inside = [taus(x[:, group], y[group])[0, :, 0] for group in groups if len(group) > 1]
+        for own, values in zip(found, np.array(inside).reshape(len(inside), len(x)).T, strict=True):
+            finite = values[np.isfinite(values)]
+            own.psi[name] = float(finite.mean()) if len(finite) else float("nan")
+            own.used[name], own.left_out[name] = len(finite), len(groups) - len(finite)
+    return found
 
 
 def tau_difference(x: ArrayLike, rival: ArrayLike, target: ArrayLike, seed: int) -> Estimate:

@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ class Record:
             "weights": self.weights,
         }
 
-    @property
+    @cached_property
     def checksum(self) -> str:
         """SHA-256 of :meth:`content`."""
         return digest(self.content())

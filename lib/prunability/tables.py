@@ -9,7 +9,7 @@ import pandas as pd
 from prunability.measures import HEADLINE_MEASURE, REGISTRY, all_measures
 from prunability.measures.pruning import name_of
 from prunability.pruning import HEADLINE, PRUNERS, SWEEP, Tolerance
-from prunability.statistics import granulated_tau, tau_estimate, tau_estimates
+from prunability.statistics import granulated_taus, tau_estimate, tau_estimates
 from prunability.store import Record
 
 TARGETS = {
@@ -134,10 +134,10 @@ def granulated(
     table: pd.DataFrame, names: Iterable[str], hyperparameters: Sequence[str], target: str = "test_loss"
 ) -> pd.DataFrame:
     """ψ of each usable measure for each hyperparameter, Ψ as ``mean``, with the cells used and left out."""
-    known = all_measures()
-    rows = []
-    for name in usable(table, names)[0]:
-        found = granulated_tau(table[name], table[target], table[list(hyperparameters)], hyperparameters)
+    known, rows = all_measures(), []
+    kept = usable(table, names)[0]
+    taus = granulated_taus(table[kept].to_numpy().T, table[target], table[list(hyperparameters)], hyperparameters)
+    for name, found in zip(kept, taus, strict=True):
         rows += [
             (name, known[name].label, known[name].family, key, found.psi[key], found.used[key], found.left_out[key])
             for key in hyperparameters

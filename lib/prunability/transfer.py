@@ -6,7 +6,7 @@ from prunability.config import Execution, PrunabilityError, writable
 from prunability.curves import Curves
 from prunability.gathering import with_table
 from prunability.jobs import lacking
-from prunability.published import Origin, Published, place, read, source_checksum, write
+from prunability.published import Origin, Published, find, place, read, source_checksum, write
 from prunability.runner import survey
 from prunability.schema import document
 from prunability.store import RunStore
@@ -22,9 +22,9 @@ def finished(study: Study, seed: int, execution: Execution) -> Published:
     Raises:
         PrunabilityError: there are none, none can be drawn, or the published table is of other images or seed.
     """
-    path = place(execution.results, study.name, study.profile)
-    if path.exists():
-        known = read(path)
+    known = find(execution.results, study.name, study.profile)
+    if known is not None:
+        path = place(execution.results, study.name, study.profile)
         if known.origin.data.checksum != study.data.checksum:
             raise PrunabilityError(
                 f"{path} is of {known.origin.data.title}, these runs are of {study.data.title}: the two are never "
