@@ -7,10 +7,14 @@ import pytest
 
 from prunability.claims import (
     LEAST_RUNS,
+    LITTLE_INFORMATION,
+    STRONG,
+    TOP_SHARE,
     Count,
     Criterion,
     Verdict,
     combine,
+    further,
     judge,
     save,
     sentence,
@@ -204,3 +208,18 @@ def test_c6_leaves_flatness_out() -> None:
     assert little_shared(compared(inverse_margin=0.01, pacbayes_magnitude_flatness=1), NAMES, 0, True).verdict == (
         "not supported"
     )
+
+
+def test_thresholds_of_second_conditions() -> None:
+    """Each replaced by itself, whatever other condition has the same value."""
+    tau = Criterion("τ", Estimate(0.7, 0.6, 0.8), "above", STRONG)
+    rank = Count("rank", Estimate(0.4, 0.1, 0.8), "below", TOP_SHARE)
+    claim = judge("C1", 40, [tau, rank], True)
+    assert claim.verdict == "not supported"
+    assert further(claim) == [("rank share", "0.1", "not supported"), ("rank share", "0.5", "supported")]
+    assert {verdict for _, _, verdict in further(judge("C1", 4, [tau, rank], False))} == {"insufficient n"}
+    assert {verdict for _, _, verdict in further(judge("C1", 40, [tau, rank], True, undecided="no"))} == {
+        "inconclusive"
+    }
+    shared = Criterion("information", Estimate(0.2, 0.1, 0.3), "below", LITTLE_INFORMATION)
+    assert further(judge("C6", 40, [shared], True, swept=LITTLE_INFORMATION)) == []

@@ -61,6 +61,8 @@ def test_the_threshold_is_the_first_width_that_interpolates() -> None:
         ALL: WIDTHS, UNDER: [2, 4, 8], OVER: [16, 32, 64],
     }  # fmt: skip
     assert descent.beside(table, 16) == ["8-0", "64-0"]
+    lucky = table.assign(train_error=table["train_error"].where(table["run"] != "8-0", 0.0))
+    assert descent.beside(lucky, 16) == ["8-1", "64-0"]
     never = table.assign(train_error=0.3)
     assert descent.interpolation_threshold(never) is None
     assert list(descent.halves(never, None)) == [ALL]

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from prunability.cli import app
 from prunability.session import Parameters, project_root
+from prunability.studies import STUDIES
 
 ROOT = project_root()
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -101,6 +102,15 @@ def test_data_too_small_for_one_study_ends_before_the_other_trains(tmp_path: Pat
     assert not (tmp_path / "runs").exists()
 
 
+def test_all_studies_that_need_a_gpu_are_named_at_once(tmp_path: Path) -> None:
+    figures = tmp_path / "figures"
+    result = CliRunner().invoke(app, ["figures", "--profile", "paper", "-p", f"figures={figures}"])
+    assert result.exit_code == 2
+    for study in STUDIES:
+        assert f"prunability run {study} --profile paper" in result.stderr
+    assert not figures.exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
@@ -119,7 +129,7 @@ def test_data_too_small_for_one_study_ends_before_the_other_trains(tmp_path: Pat
         ),
         (["figures", "--profile", "smoke", "-p", "data=mnist"], "unknown data 'mnist'"),
         (["run", "nothing"], "unknown study 'nothing': it must be one of correlation"),
-        (["run", "correlation", "--profile", "huge"], "unknown profile 'huge'"),
+        (["run", "correlation", "--profile", "huge"], "correlation has no profile 'huge'"),
         (["run", "correlation", "--data", "folder:nowhere"], "there is no such folder or archive"),
     ],
 )

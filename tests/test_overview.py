@@ -16,7 +16,7 @@ from prunability.claims import Count, Criterion, decisive, judge, networks_neede
 from prunability.measures import HEADLINE_MEASURE, all_measures
 from prunability.overview import open_overview
 from prunability.published import place, write
-from prunability.sensitivity import judged, replaced, sensitivity, variations
+from prunability.sensitivity import GROUPS, judged, replaced, sensitivity, variations
 from prunability.statistics import Estimate
 from prunability.studies.base import Study
 from prunability.tables import TARGETS
@@ -81,6 +81,13 @@ def test_one_thing_is_varied_at_a_time(study: Study) -> None:
     assert found["C1", "threshold", "0.5"] == "supported"
     assert ("C1", "threshold", "0.3") not in found
     assert found["C1", "target", "test error"] != "supported"
+    assert found["C1", "rank share", "0.5"] == "supported"
+    # Only what a claim depends on is varied.
+    varied = {claim: set(found[claim].index.get_level_values("varied")) for claim in ("C1", "C2", "C6")}
+    assert varied["C1"] == {"as it is", "threshold", "rank share", "tolerance", "pruner", "target"}
+    assert varied["C2"] == {"as it is", "threshold", "size τ", "tolerance", "pruner"}
+    assert varied["C6"] == {"as it is", "threshold", "tolerance", "pruner"}
+    assert {name for names in varied.values() for name in names} <= set(GROUPS)
     by_hand = frame.assign(**{HEADLINE_MEASURE: frame["prunability_layerwise_absolute_0.1"]})
     by_hand["kept_parameter_count"] = by_hand[HEADLINE_MEASURE] * by_hand["prunable_weight_count"]
     pd.testing.assert_frame_equal(replaced(frame, **settings["layerwise"]), by_hand)
@@ -124,9 +131,9 @@ def test_every_profile_with_results_is_shown(tmp_path: Path, monkeypatch: pytest
     with style.panels(width=style.PAGE, height=4) as (figure, ax):
         plots.verdict_table(ax, verdicts)
     both.save(figure, "overview", verdicts)
-    with style.panels(2, 1) as (figure, axes):
-        for ax, (name, part) in zip(axes, moved.groupby("profile"), strict=True):
-            plots.sensitivity_table(ax, part, str(name), labels=True)
+    with style.panels(2, 1, width=style.PAGE, height=4.1) as (figure, axes):
+        for ax, name in zip(axes, dict.fromkeys(moved["profile"]), strict=True):
+            plots.sensitivity_table(ax, moved, name, labels=True)
         plots.key(ax)
     both.save(figure, "moved", moved)
     assert "smoke: digits, n = " in (tmp_path / "figures" / "smoke" / "overview.svg").read_text()

@@ -12,6 +12,7 @@ from pyarrow import parquet
 
 from prunability import gathering, studies
 from prunability.config import PrunabilityError
+from prunability.data import TITLES
 from prunability.published import Published, find, place, read, row_of, write
 from prunability.schema import document, meaning
 from prunability.session import project_root
@@ -57,13 +58,23 @@ def test_an_edited_or_damaged_table_is_an_error(table: Published, tmp_path: Path
     with pytest.raises(PrunabilityError, match=r"table\.parquet.*does not match its checksum"):
         read(path)
     pd.DataFrame({"a": [1]}).to_parquet(path)
-    with pytest.raises(PrunabilityError, match=r"not a whole table of runs"):
+    with pytest.raises(PrunabilityError, match=r"not a whole table of runs.*does not say which study it is of"):
+        read(path)
+    write(path, table)
+    _edited(path, lambda frame: frame.__setitem__("config.version", 99))
+    with pytest.raises(PrunabilityError, match=r"perhaps of a newer one \(version: [^\n]*99\)\)$"):
+        read(path)
+    write(path, table)
+    _edited(path, lambda frame: frame.pop("weights"))
+    with pytest.raises(PrunabilityError, match=r"not a whole table of runs.*weights"):
         read(path)
     path.write_bytes(b"PAR1 and no more")
     with pytest.raises(PrunabilityError, match=r"table\.parquet"):
         read(path)
-    with pytest.raises(PrunabilityError, match="cannot be read as a table"):
+    with pytest.raises(PrunabilityError, match="cannot be read as a table of runs: there is no such file"):
         read(tmp_path / "none.parquet")
+    with pytest.raises(PrunabilityError, match="cannot be read as a table of runs: it is a folder"):
+        read(tmp_path)
 
 
 def test_a_table_is_found_at_its_own_place_only(table: Published, tmp_path: Path) -> None:
@@ -73,6 +84,14 @@ def test_a_table_is_found_at_its_own_place_only(table: Published, tmp_path: Path
     assert find(tmp_path, "correlation", "smoke") == table
     with pytest.raises(PrunabilityError, match="a table of correlation, smoke, not of correlation, small"):
         find(tmp_path, "correlation", "small")
+
+
+def test_images_are_called_by_their_checksum(table: Published, tmp_path: Path) -> None:
+    """Whatever the table says: the name is in every caption."""
+    ((checksum, title),) = TITLES.items()
+    renamed = table.origin.data._replace(title="CIFAR-10", checksum=checksum)
+    write(tmp_path / "table.parquet", replace(table, origin=replace(table.origin, data=renamed)))
+    assert read(tmp_path / "table.parquet").origin.data.title == title
 
 
 PUBLISHED = sorted((project_root() / "results").glob("*/*.parquet"))

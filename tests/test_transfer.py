@@ -1,5 +1,6 @@
 """Records published, and carried between stores; limits of time."""
 
+import re
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -8,12 +9,12 @@ import pytest
 from typer.testing import CliRunner
 
 import prunability
-from prunability import runner, transfer
+from prunability import runner, session, transfer
 from prunability.cli import app
 from prunability.config import Execution, PrunabilityError, RunConfig
 from prunability.jobs import Place
 from prunability.measures import REGISTRY
-from prunability.published import Published, read
+from prunability.published import Published, place, read, write
 from prunability.runner import Job, complete, survey
 from prunability.store import RunStore
 from prunability.studies.base import Study
@@ -80,7 +81,7 @@ def test_a_record_without_weights_is_made_again_for_a_new_measure(
 def test_a_time_limit_ends_cleanly_and_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prunability, "STARTED", time.monotonic())
     command = ["run", "correlation", "-P", "smoke", "--runs", str(tmp_path), "--workers", "1", "--time-limit"]
-    for wrong in ("9", "m", "-3s", "0s", "9 minutes"):
+    for wrong in ("", "9", "m", "-3s", "0s", "9 minutes"):
         refused = CliRunner().invoke(app, [*command, wrong])
         assert (refused.exit_code, "such as 90s, 9m or 2h" in refused.stderr) == (2, True)
     hurried = CliRunner().invoke(app, [*command, "0.02s"])
@@ -107,3 +108,26 @@ def test_with_a_limit_runs_are_measured_soon_after_training(
     study = replace(made[0], runs=made[0].runs[:3])
     assert len(complete(study, fresh, until=time.monotonic() + 600)) == 3
     assert done == ["train_runs", "measure_runs"] * 3
+
+
+def test_status_says_what_need_not_be_trained(
+    made: tuple[Study, Execution],
+    table: Published,
+    fresh: Execution,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(session, "project_root", lambda: tmp_path)
+    command = ["status", "correlation", "-P", "smoke"]
+    assert "published" not in CliRunner().invoke(app, command).output
+    write(place(tmp_path / "results", "correlation", "smoke"), replace(table, records=table.records[:4]))
+    store = RunStore(tmp_path / "runs")
+    store.save(table.records[0])
+    store.checkpoint(made[0].runs[5]).touch()
+    said = CliRunner().invoke(app, command).output
+    assert "published table: 4 of 6 runs, digits" in said
+    assert "1 of the missing is in training" in said
+    assert "3 of the missing are in the published table" in said
+    (path,) = re.findall(r"`prunability import (.*)`", said)
+    assert CliRunner().invoke(app, ["import", path]).exit_code == 0
+    assert "2 missing" in CliRunner().invoke(app, command).output

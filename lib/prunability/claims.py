@@ -21,12 +21,20 @@ STRONG = 0.3
 NEGLIGIBLE = 0.1
 TOP_SHARE = 0.25
 LITTLE_INFORMATION = 0.25
+# Width steps between two peaks.
+NEAR = 1.0
 # About twice the Monte Carlo error of an interval's end with 1,000 resamples.
 MONTE_CARLO = 0.01
 # More conditions than this are counted, and the worst of them told.
 MOST_SPELT_OUT = 5
 # Thresholds that a verdict is also shown for.
 SWEEPS = {STRONG: (0.1, 0.2, 0.3, 0.4, 0.5), LITTLE_INFORMATION: (0.1, 0.2, 0.25, 0.3, 0.4)}
+# The thresholds of second conditions: what each is called, and other values of it.
+FURTHER = {
+    TOP_SHARE: ("rank share", (0.1, 0.5)),
+    NEGLIGIBLE: ("size τ", (0.0, 0.2)),
+    NEAR: ("peak distance", (0.0, 2.0, 3.0)),
+}
 
 
 @dataclass(frozen=True)
@@ -108,10 +116,12 @@ class Claim:
     undecided: str = ""
 
 
-def combine(criteria: Sequence[Criterion], enough: bool) -> Verdict:
+def combine(criteria: Sequence[Criterion], enough: bool, undecided: str = "") -> Verdict:
     """Supported if every criterion is, not supported if any is not, else inconclusive."""
     if not enough:
         return "insufficient n"
+    if undecided:
+        return "inconclusive"
     verdicts = {criterion.verdict for criterion in criteria}
     if "not supported" in verdicts:
         return "not supported"
@@ -148,11 +158,25 @@ def judge(
             replace(c, threshold=threshold) if c.threshold == swept and not isinstance(c, Count) else c
             for c in criteria
         ]
-        return "inconclusive" if undecided and enough else combine(moved, enough)
+        return combine(moved, enough, undecided)
 
     sensitivity = {} if swept is None else {f"{threshold:g}": at(threshold) for threshold in SWEEPS[swept]}
-    verdict = at(swept) if swept is not None else combine(criteria, enough)
+    verdict = at(swept) if swept is not None else combine(criteria, enough, undecided)
     return Claim(key, CLAIMS[key], n, tuple(criteria), verdict, swept, sensitivity, undecided)
+
+
+def further(claim: Claim) -> list[tuple[str, str, Verdict]]:
+    """The verdicts with other thresholds of its second conditions: what is varied, to what, verdict."""
+    rows = []
+    for threshold in dict.fromkeys(c.threshold for c in claim.criteria):
+        if threshold not in FURTHER or threshold == claim.swept:
+            continue
+        name, values = FURTHER[threshold]
+        for value in values:
+            moved = [replace(c, threshold=value) if c.threshold == threshold else c for c in claim.criteria]
+            verdict = combine(moved, claim.verdict != "insufficient n", claim.undecided)
+            rows.append((name, f"{value:g}", verdict))
+    return rows
 
 
 def decisive(claim: Claim) -> Criterion | None:
@@ -185,7 +209,7 @@ def sentence(claim: Claim, what: str) -> str:
         "supported": "every condition holds",
         "not supported": "a condition fails",
         "inconclusive": claim.undecided
-        or f"an interval straddles its threshold: {claim.n} networks are too few to tell",
+        or f"an interval straddles its threshold: these {claim.n} networks do not tell",
         "insufficient n": f"a verdict needs {LEAST_RUNS} runs of a profile that may claim one",
     }
     shown = claim.criteria
@@ -208,7 +232,7 @@ def _moved(claim: Claim) -> str:
     if claim.swept is None:
         return ""
     others = ", ".join(f"{threshold}: {verdict}" for threshold, verdict in claim.sensitivity.items())
-    return f" With another threshold in place of {claim.swept:g} it would be: {others}."
+    return f" With another threshold in place of {claim.swept:g}, all else as it is, it would be: {others}."
 
 
 def table_of(claims: Sequence[Claim]) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 import _thread
 import math
+import os
 import re
 import signal
 import sys
@@ -19,10 +20,12 @@ import prunability
 from prunability import published, transfer
 from prunability.config import Execution, PrunabilityError, writable
 from prunability.data import at_hand
+from prunability.gathering import with_table
 from prunability.jobs import lacking
 from prunability.measures import REGISTRY
 from prunability.runner import complete, survey
 from prunability.session import Parameters, validate
+from prunability.store import RunStore
 from prunability.studies import STUDIES, Study, find_profile, having, open_study
 from prunability.tables import left_out, runs_table
 
@@ -33,7 +36,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 
 StudyName = Annotated[str, typer.Argument(help=f"The study: {', '.join(STUDIES)}.")]
 ProfileName = Annotated[
-    str, typer.Option("--profile", "-P", help="Its size: smoke, quick, narrow, small or paper.")
+    str, typer.Option("--profile", "-P", help="Its size: smoke, quick, small or paper; correlation has narrow too.")
 ]
 Data = Annotated[str, typer.Option(help="digits, cifar10 or folder:PATH; by default the profile's own.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the runs and of the bootstrap.")]
@@ -56,11 +59,12 @@ def run(
     device: Device = "auto",
     runs: Runs = "",
     workers: Workers = 0,
-    time_limit: Annotated[str, typer.Option(help="End within this time, such as 90s, 9m or 2h.")] = "",
+    time_limit: Annotated[str | None, typer.Option(help="End within this time, such as 90s, 9m or 2h.")] = None,
 ) -> None:
     """Train and measure what a study lacks. Finished runs are kept whatever happens."""
     with _explained(), _limited(_seconds(time_limit)) as until:
         opened, execution = _open(study, profile, data, seed, device, runs, workers)
+        _spared(opened, execution)
         complete(opened, execution, until)
         _report(opened, execution)
 
@@ -121,7 +125,9 @@ def status(
                 done = f"{len(table.records)} of {table.origin.runs} runs, {table.origin.data.title}"
                 typer.echo(f"{name}, {profile}: published table: {done}")
             if at_hand(source, execution.data):
-                _report(*_open(name, profile, data, seed, device, runs, workers))
+                opened = _open(name, profile, data, seed, device, runs, workers)
+                _report(*opened)
+                _spared(*opened)
             else:
                 typer.echo(f"{name}, {profile}: {source} is not downloaded, so there are no runs of it here")
 
@@ -143,7 +149,7 @@ def figures(
             from prunability import notebooks  # noqa: PLC0415  (the only command that needs Jupyter)
         except ImportError as error:
             raise PrunabilityError(
-                f"figures needs Jupyter and papermill ({error}): pip install 'prunability[notebooks]'"
+                f"figures needs Jupyter and papermill ({error}): in its folder, pip install '.[notebooks]'"
             ) from error
         for path in notebooks.execute(notebooks.sources(notebook or [], values["profile"]), values, workers):
             typer.echo(f"wrote {path}")
@@ -175,6 +181,8 @@ def _report(study: Study, execution: Execution) -> None:
         f"{study.name}, {study.profile}, {study.data.title}: {len(records)} of {len(study.runs)} runs "
         f"trained, {len(found.unmeasured)} of them lack measures, {len(found.untrained)} missing"
     )
+    if begun := sum(RunStore(execution.runs).checkpoint(config).exists() for config in found.untrained):
+        typer.echo(f"  {begun} of the missing {'is' if begun == 1 else 'are'} in training, kept as far as it went")
     if not execution.runs.is_dir():
         typer.echo(f"  there is no folder {execution.runs} yet")
     missing = Counter(name for record in found.unmeasured for name in lacking(record))
@@ -191,12 +199,26 @@ def _report(study: Study, execution: Execution) -> None:
         typer.echo(f"  time left: {minutes} with {execution.processes} processes")
 
 
-def _seconds(text: str) -> float:
-    """A duration such as 9m; empty for no limit."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|h)", text.strip()) if text else None
-    if text and (found is None or not float(found[1])):
+def _spared(study: Study, execution: Execution) -> None:
+    """Say which missing runs need no training, for the published table has them."""
+    table = published.find(execution.results, study.name, study.profile)
+    missing = {config.hash for config in survey(study, execution).untrained}
+    if table and (spared := missing & with_table(study, table).published.keys()):
+        path = os.path.relpath(published.place(execution.results, study.name, study.profile))
+        typer.echo(
+            f"  {len(spared)} of the missing are in the published table, where notebooks find them; "
+            f"`prunability import {path}` spares training them"
+        )
+
+
+def _seconds(text: str | None) -> float:
+    """A duration such as 9m; None for no limit."""
+    if text is None:
+        return math.inf
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|h)", text.strip())
+    if found is None or not float(found[1]):
         raise PrunabilityError(f"time limit {text!r}: it must be a number and a unit, such as 90s, 9m or 2h")
-    return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]] if found else math.inf
+    return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]]
 
 
 @contextmanager
@@ -221,7 +243,10 @@ def _limited(seconds: float) -> Iterator[float]:
     finally:
         watch.cancel()
     if time.monotonic() > start + seconds - margin:
-        typer.echo("the time is over; what is finished is kept, the same command goes on")
+        typer.echo(
+            "the time is over; what is finished is kept, and trainings as far as their last checkpoint; "
+            "`prunability status` says how many, the same command goes on"
+        )
 
 
 @contextmanager

@@ -22,12 +22,14 @@ ALL, UNDER, OVER = "all widths", "under-parameterised", "over-parameterised"
 def beside(table: pd.DataFrame, threshold: int | None) -> list[str]:
     """One run on either side of the interpolation threshold, just narrower than it and the widest.
 
-    Without a threshold, the two widest.
+    The narrower one does not interpolate itself, if there is such a run. Without a threshold, the two widest.
     """
-    widths = sorted(table["width"].unique())
-    narrower = [width for width in widths if width < (widths[-1] if threshold is None else threshold)]
-    chosen = sorted({max(narrower, default=widths[0]), widths[-1]})
-    return [str(table.loc[table["width"] == width, "run"].iloc[0]) for width in chosen]
+    widths = table["width"]
+    narrower = table[widths < max(widths.max() if threshold is None else threshold, widths.min() + 1)]
+    failing = narrower[narrower["train_error"] > INTERPOLATES]
+    sides = (failing if len(failing) else narrower, table)
+    runs = [part.loc[part["width"] == part["width"].max(), "run"].iloc[0] for part in sides]
+    return [str(run) for run in dict.fromkeys(runs)]
 
 
 def by(table: pd.DataFrame, key: str, names: Sequence[str]) -> pd.DataFrame:

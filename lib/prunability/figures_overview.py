@@ -3,18 +3,20 @@
 from collections.abc import Sequence
 from textwrap import fill
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from prunability.claims import SHORT
+from prunability.sensitivity import GROUPS, THRESHOLDS
 
 # A light tint and a sign for each verdict: either tells them apart.
 LOOKS = {
     "supported": ("#8fd6bd", "✓"),
     "not supported": ("#f2b08a", "✗"),
     "inconclusive": ("#e6e6e6", "?"),
-    "insufficient n": ("#ffffff", "–"),
+    "insufficient n": ("#f7f7f7", "–"),
 }
 SIGNS = {verdict: sign for verdict, (_, sign) in LOOKS.items()}
 
@@ -40,34 +42,35 @@ def verdict_table(ax: Axes, table: pd.DataFrame) -> None:
         _cell(ax, x, y, row["verdict"])
         words = f"{LOOKS[row['verdict']][1]} {row['verdict']}"
         ax.text(x, y - 0.27, words, ha="center", va="center", fontsize=7.5, fontweight="bold")
+        wide = max(30, 130 // len(columns))
+        lines = [fill(row["statistic"], wide), row["estimate"]] if row["statistic"] else []
+        wanted = f"wanted: {row['wanted'].split(',')[0]}; " if row["statistic"] else ""
         ax.text(
-            x,
-            y + 0.15,
-            fill(row["decides"], max(30, 96 // len(columns))),
-            ha="center",
-            va="center",
-            fontsize=5.6,
-            linespacing=1.1,
-        )
+            x, y + 0.14, "\n".join([*lines, fill(f"{wanted}n = {row['n']}", wide)]), ha="center", va="center",
+            fontsize=5.6, linespacing=1.1,
+        )  # fmt: skip
+    known = set(zip(table["profile"], table["claim"], strict=True))
+    for x, y in np.ndindex(len(columns), len(claims)):
+        if (columns[x], claims[y]) not in known:
+            ax.text(x, y, "no results", ha="center", va="center", fontsize=5.6, color="#555555")
     ax.xaxis.tick_top()
     ax.set_xticks(
         range(len(columns)), [f"{name}: {table['data'][table['profile'] == name].iloc[0]}" for name in columns]
     )
 
 
-def sensitivity_table(ax: Axes, table: pd.DataFrame, title: str, labels: bool) -> None:
-    """Claims in rows, what is varied in columns, a sign in each cell; ``labels`` names the columns."""
+def sensitivity_table(ax: Axes, table: pd.DataFrame, profile: str, labels: bool) -> None:
+    """Claims in rows, what is varied in columns, a sign a cell, of one profile; ``labels`` names the columns."""
     keys = list(dict.fromkeys(zip(table["varied"], table["setting"], strict=True)))
-    first = [varied for varied, _ in keys]
     # Claims have thresholds of their own: in the order of their values.
-    keys.sort(key=lambda key: (first.index(key[0]), float(key[1]) if key[0] == "threshold" else 0))
+    keys.sort(key=lambda key: (GROUPS.index(key[0]), float(key[1]) if key[0] in THRESHOLDS else 0))
     claims = sorted(set(table["claim"]))
     _grid(ax, len(keys), claims)
-    for _, row in table.iterrows():
+    for _, row in table[table["profile"] == profile].iterrows():
         x, y = keys.index((row["varied"], row["setting"])), claims.index(row["claim"])
         _cell(ax, x, y, row["verdict"])
         ax.text(x, y, LOOKS[row["verdict"]][1], ha="center", va="center", fontsize=7)
-    ax.set_title(title, loc="left", fontsize=7.5)
+    ax.set_title(f"profile {profile}", loc="left", fontsize=7.5, pad=12)
     ax.set_xticks(
         range(len(keys)), [fill(setting or varied, 15) for varied, setting in keys] if labels else [], rotation=90
     )
@@ -89,4 +92,5 @@ def key(ax: Axes) -> None:
         Rectangle((0, 0), 1, 1, facecolor=colour, edgecolor="#999999", lw=0.4, label=f"{sign} {verdict}")
         for verdict, (colour, sign) in LOOKS.items()
     ]
-    ax.figure.legend(handles=handles, loc="outside upper center", ncols=len(handles))
+    handles.append(Rectangle((0, 0), 0, 0, alpha=0, label="blank: does not apply, or as it is"))
+    ax.figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), handlelength=1.4)

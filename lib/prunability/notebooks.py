@@ -70,9 +70,16 @@ def execute(notebooks: Sequence[Path], values: Mapping[str, Any], workers: int =
         for study in having(profile, studies_of(path)):
             checked[study] = validate(study, dict(values), strict=False)
     folder = next(iter(checked.values())).figures_folder / "notebooks"
-    writable(folder, "figures")
     executions = {study: parameters.execution(workers) for study, parameters in checked.items()}
-    opened = {study: choose(study, p.profile, p.data, p.seed, executions[study]) for study, p in checked.items()}
+    opened, refused = {}, []
+    for study, p in checked.items():
+        try:
+            opened[study] = choose(study, p.profile, p.data, p.seed, executions[study])
+        except PrunabilityError as error:
+            refused.append(str(error))
+    if refused:
+        raise PrunabilityError("\n".join(dict.fromkeys(refused)))
+    writable(folder, "figures")
     for study, execution in executions.items():
         gather(opened[study], execution)
     changed = _changed(next(iter(checked.values())))

@@ -40,19 +40,19 @@ class Overview:
     evidence: tuple[Evidence, ...]
 
     def verdicts(self) -> pd.DataFrame:
-        """A row for each claim and profile: claim, profile, data, n, verdict, and the statistic that decides it."""
+        """A row for each claim and profile, with the condition that decides it.
+
+        The columns are claim, profile, data, n, verdict, statistic, estimate and wanted.
+        """
         rows = []
         for found in self.evidence:
             study = found.session.study
             for claim in found.claims:
                 condition = decisive(claim)
-                words = (
-                    f"{condition.statistic}: {condition.words} (wanted: {condition.wanted})" if condition else ""
-                )
-                rows.append(
-                    (claim.id, study.profile, study.data.title, claim.n, claim.verdict, f"{words}, n = {claim.n}")
-                )
-        table = pd.DataFrame(rows, columns=["claim", "profile", "data", "n", "verdict", "decides"])
+                words = (condition.statistic, condition.words, condition.wanted) if condition else ("", "", "")
+                rows.append((claim.id, study.profile, study.data.title, claim.n, claim.verdict, *words))
+        heads = ["claim", "profile", "data", "n", "verdict", "statistic", "estimate", "wanted"]
+        table = pd.DataFrame(rows, columns=heads)
         return table.sort_values("claim", kind="stable", ignore_index=True)
 
     def sensitivity(self) -> pd.DataFrame:

@@ -15,8 +15,8 @@ import pyarrow as pa
 from pyarrow import parquet
 from pydantic import ValidationError
 
-from prunability.config import PrunabilityError
-from prunability.data import DataFacts
+from prunability.config import PrunabilityError, explain
+from prunability.data import TITLES, DataFacts
 from prunability.store import Record, record_of
 
 METADATA = b"prunability"
@@ -78,15 +78,26 @@ def read(path: Path) -> Published:
         PrunabilityError: it is missing, damaged, or not such a table.
     """
     try:
+        if path.is_dir():
+            raise OSError
         found = parquet.read_table(path)
-        facts = json.loads((found.schema.metadata or {})[METADATA])
+        if METADATA not in (found.schema.metadata or {}):
+            raise ValueError("it does not say which study it is of")
+        facts = json.loads(found.schema.metadata[METADATA])
         data = DataFacts(**{**facts["data"], "shape": tuple(facts["data"]["shape"])})
+        data = data._replace(title=TITLES.get(data.checksum, data.title))
         records = tuple(_record(row) for row in found.to_pylist())
         return Published(Origin(**{**facts, "data": data}), records)
     except OSError as error:
-        raise PrunabilityError(f"{path}: cannot be read as a table of runs ({error}). {MEND}") from error
-    except (pa.ArrowException, KeyError, TypeError, ValueError, ValidationError) as error:
-        raise PrunabilityError(f"{path}: it is not a whole table of runs ({error}). {MEND}") from error
+        why = "there is no such file" if not path.exists() else "it is a folder" if path.is_dir() else str(error)
+        raise PrunabilityError(f"{path}: cannot be read as a table of runs: {why}") from error
+    except ValidationError as error:  # a kind of ValueError
+        raise PrunabilityError(
+            f"{path}: a run in it is not of this version, perhaps of a newer one ({explain(error)})"
+        ) from error
+    except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
+        why = str(error) if isinstance(error, pa.ArrowException | ValueError) else f"no {error}"
+        raise PrunabilityError(f"{path}: it is not a whole table of runs, as `export` writes it ({why})") from error
 
 
 def find(results: Path, study: str, profile: str) -> Published | None:
@@ -98,7 +109,10 @@ def find(results: Path, study: str, profile: str) -> Published | None:
     path = place(results, study, profile)
     if not path.exists():
         return None
-    found = read(path)
+    try:
+        found = read(path)
+    except PrunabilityError as error:
+        raise PrunabilityError(f"{error}. {MEND}") from error
     if (found.origin.study, found.origin.profile) != (study, profile):
         own = f"{found.origin.study}, {found.origin.profile}"
         raise PrunabilityError(f"{path}: it is a table of {own}, not of {study}, {profile}. {MEND}")

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from prunability.claims import Claim
+from prunability.claims import FURTHER, Claim, further
 from prunability.measures import HEADLINE_MEASURE
 from prunability.measures.pruning import name_of
 from prunability.pruning import HEADLINE, PRUNERS, SWEEP
@@ -19,6 +19,10 @@ from prunability.verdicts import (
 )
 
 AS_IT_IS = "as it is"
+THRESHOLDS = ("threshold", *(name for name, _ in FURTHER.values()))
+GROUPS = (AS_IT_IS, *THRESHOLDS, "tolerance", "pruner", "target")
+# These do not look at the target.
+WITHOUT_TARGET = ("C2", "C6")
 
 
 def judged(study: Study, table: pd.DataFrame, seed: int) -> list[Claim]:
@@ -60,13 +64,18 @@ def variations() -> list[tuple[str, str, dict[str, str]]]:
 
 
 def sensitivity(study: Study, table: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """The verdict on each claim as it is and with one thing varied: claim, varied, setting, verdict."""
+    """The verdict on each claim as it is and with one thing varied: claim, varied, setting, verdict.
+
+    What a claim does not depend on is not among its variations.
+    """
     rows = []
     for claim in judged(study, table, seed):
         rows.append((claim.id, AS_IT_IS, "", claim.verdict))
         others = {value: verdict for value, verdict in claim.sensitivity.items() if float(value) != claim.swept}
         rows += [(claim.id, "threshold", value, verdict) for value, verdict in others.items()]
+        rows += [(claim.id, *row) for row in further(claim)]
     for varied, setting, change in variations():
         for claim in judged(study, replaced(table, **change), seed):
-            rows.append((claim.id, varied, setting, claim.verdict))
+            if varied != "target" or claim.id not in WITHOUT_TARGET:
+                rows.append((claim.id, varied, setting, claim.verdict))
     return pd.DataFrame(rows, columns=["claim", "varied", "setting", "verdict"])

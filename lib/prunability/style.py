@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import pandas as pd
@@ -13,6 +14,8 @@ from matplotlib.figure import Figure
 
 # Inches: one and two columns of a page.
 COLUMN, PAGE = 3.4, 7.0
+# Characters of the note that fit into an inch.
+NOTE = 22
 # Okabe and Ito's colours, told apart with every common colour vision.
 COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000"]
 MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
@@ -80,7 +83,7 @@ def save(
     """
     folder.mkdir(parents=True, exist_ok=True)
     with plt.rc_context(STYLE):
-        figure.supxlabel(note, fontsize=6, color="#333333")
+        figure.supxlabel(fill(note, int(NOTE * figure.get_figwidth())), fontsize=6, color="#333333")
         # The layout is found once, at the resolution of the file, and kept for all three files.
         shown = figure.dpi
         figure.set_dpi(plt.rcParams["savefig.dpi"])

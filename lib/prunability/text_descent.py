@@ -92,12 +92,20 @@ def relative(limits: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
 def epochs(runs: pd.DataFrame, table: pd.DataFrame, labels: Mapping[str, str]) -> str:
     """Whether the test loss has a peak along training, and where each curve is lowest and highest."""
     found = peak(runs, "test_loss", "max_epochs")
-    words = "The test loss has **no** interior peak along training: no epoch-wise double descent in this budget."
+    few = f"{runs['max_epochs'].nunique()} lengths of training, {_counted(runs['seed'].nunique(), 'seed')} each"
+    words = (
+        f"The test loss shows **no** interior peak along training ({few}): no epoch-wise double descent is seen."
+    )
     if found is not None and found.real:
-        words = f"The test loss has an interior peak after {found.at} epochs, by {found.prominence.words(3)} nats."
+        by = found.prominence.words(3)
+        words = f"The test loss has an interior peak after {found.at} epochs, by {by} nats ({few})."
     lines = [words, ""]
     for name, label in labels.items():
         means = table[table["name"] == name].set_index("max_epochs")["mean"]

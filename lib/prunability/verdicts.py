@@ -7,6 +7,7 @@ import pandas as pd
 from prunability.claims import (
     LEAST_RUNS,
     LITTLE_INFORMATION,
+    NEAR,
     NEGLIGIBLE,
     STRONG,
     TOP_SHARE,
@@ -32,8 +33,6 @@ from prunability.tables import usable
 TARGET = "test_loss"
 # What C4 weighs prunability against, in the claim's words.
 EXPLANATIONS = ("margin", "flatness", "optimization speed")
-# Width steps between two peaks.
-NEAR = 1.0
 MARGINS = ("inverse_margin", "negative_mean_margin")
 
 
@@ -128,16 +127,21 @@ def size_free(table: pd.DataFrame, seed: int, may_claim: bool) -> Claim:
     return judge("C2", len(table), criteria, _enough(table, may_claim))
 
 
+def explanations(table: pd.DataFrame, measures: Sequence[str]) -> dict[str, str]:
+    """For each of :data:`EXPLANATIONS` the measure of it that predicts the test loss best, if one is usable."""
+    margins = [name for name in measures if name in MARGINS]
+    members = (margins, family_of(measures, "flatness"), family_of(measures, "speed"))
+    found = {words: strongest(table, names) for words, names in zip(EXPLANATIONS, members, strict=True)}
+    return {words: name for words, name in found.items() if name is not None}
+
+
 def not_explained(table: pd.DataFrame, measures: Sequence[str], seed: int, may_claim: bool) -> Claim:
     """C4: partial tau of prunability with test loss given margin, flatness, speed, and all three, above 0.
 
     Each is represented by the one of its measures that predicts the test loss best, which is the hardest
     for prunability to add to.
     """
-    margins = [name for name in measures if name in MARGINS]
-    members = (margins, family_of(measures, "flatness"), family_of(measures, "speed"))
-    found = {words: strongest(table, names) for words, names in zip(EXPLANATIONS, members, strict=True)}
-    given = {words: name for words, name in found.items() if name is not None}
+    given = explanations(table, measures)
     known, criteria = all_measures(), []
     sets = {f"{words} ({known[name].label})": [name] for words, name in given.items()}
     if len(given) > 1:

@@ -30,7 +30,7 @@ def find_profile(study: str, profile: str) -> Profile:
     """
     known = profiles(study)
     if profile not in known:
-        raise PrunabilityError(f"unknown profile {profile!r}: it must be one of {', '.join(known)}")
+        raise PrunabilityError(f"{study} has no profile {profile!r}: it must be one of {', '.join(known)}")
     return known[profile]
 
 
