@@ -211,7 +211,7 @@ def test_c6_leaves_flatness_out() -> None:
 
 
 def test_thresholds_of_second_conditions() -> None:
-    """Each replaced by itself, whatever other condition has the same value."""
+    """Each is varied alone; the threshold that a claim is swept over is none of them, whatever its value."""
     tau = Criterion("τ", Estimate(0.7, 0.6, 0.8), "above", STRONG)
     rank = Count("rank", Estimate(0.4, 0.1, 0.8), "below", TOP_SHARE)
     claim = judge("C1", 40, [tau, rank], True)

@@ -11,6 +11,7 @@ import pytest
 from prunability import gathering, studies, style, transfer
 from prunability.config import Execution, PrunabilityError
 from prunability.curves import Curves
+from prunability.data import CIFAR10
 from prunability.gathering import choose, gather
 from prunability.measures import HEADLINE_MEASURE, REGISTRY
 from prunability.pruning import PRUNERS
@@ -55,6 +56,12 @@ def test_a_table_of_other_images_is_shown_and_never_mixed(
         "which is not here: these runs are shown instead."
     )
     assert not fresh.runs.exists()
+    # A table of the images that the profile names needs no excuse where they are not downloaded.
+    named = replace(part, origin=replace(part.origin, data=part.origin.data._replace(title=CIFAR10.title)))
+    write(place(fresh.results, "correlation", "smoke"), named)
+    words = gather(choose("correlation", "smoke", "", 0, fresh), fresh).words
+    assert words == "Runs on CIFAR-10: 4 from the published table; 2 of the study's runs are missing."
+    write(place(fresh.results, "correlation", "smoke"), part)
     # Other images by name, and another seed: nothing of the table fits.
     assert choose("correlation", "smoke", "digits", 0, fresh).source == "digits"
     assert choose("correlation", "smoke", "", 5, fresh).published == {}

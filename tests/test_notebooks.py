@@ -104,7 +104,8 @@ def test_data_too_small_for_one_study_ends_before_the_other_trains(tmp_path: Pat
 
 def test_all_studies_that_need_a_gpu_are_named_at_once(tmp_path: Path) -> None:
     figures = tmp_path / "figures"
-    result = CliRunner().invoke(app, ["figures", "--profile", "paper", "-p", f"figures={figures}"])
+    command = ["figures", "--profile", "paper", "-p", "device=cpu", "-p", f"figures={figures}"]
+    result = CliRunner().invoke(app, command)
     assert result.exit_code == 2
     for study in STUDIES:
         assert f"prunability run {study} --profile paper" in result.stderr

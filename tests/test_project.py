@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 from prunability.session import project_root
-from prunability.studies import STUDIES
+from prunability.studies import STUDIES, find_profile, open_study
 
 ROOT = project_root()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -117,3 +117,14 @@ def test_nothing_of_one_machine_is_committed() -> None:
     for path in tracked():
         if path.suffix not in (".png", ".pdf", ".parquet"):
             assert not forbidden.search(path.read_text(encoding="utf-8")), path
+
+
+def test_the_readme_counts_right(tmp_path: Path) -> None:
+    text = (ROOT / "README.md").read_text()
+    networks = sum(len(open_study(study, "quick", "", 0, tmp_path).runs) for study in STUDIES)
+    assert f"trains and measures {networks} small networks" in text
+    of_correlation, of_descent = (
+        find_profile(study, "small").n_train for study in ("correlation", "double-descent")
+    )
+    assert f"({of_correlation:,} of them for the correlation study" in text
+    assert f"{of_descent:,} for double descent" in text

@@ -44,7 +44,7 @@ def verdict_table(ax: Axes, table: pd.DataFrame) -> None:
         ax.text(x, y - 0.27, words, ha="center", va="center", fontsize=7.5, fontweight="bold")
         wide = max(30, 130 // len(columns))
         lines = [fill(row["statistic"], wide), row["estimate"]] if row["statistic"] else []
-        wanted = f"wanted: {row['wanted'].split(',')[0]}; " if row["statistic"] else ""
+        wanted = f"wanted: {row['wanted']}; " if row["statistic"] else ""
         ax.text(
             x, y + 0.14, "\n".join([*lines, fill(f"{wanted}n = {row['n']}", wide)]), ha="center", va="center",
             fontsize=5.6, linespacing=1.1,

@@ -48,8 +48,8 @@ def choose(study: str, profile: str, data: str, seed: int, execution: Execution)
     table = published.find(execution.results, study, profile)
 
     def own() -> Study:
-        if found.gpu and execution.torch_device.type != "cuda" and not at_hand(source, folder):
-            raise PrunabilityError(_refusal(expand(study, profile, found, source, CIFAR10, seed), execution))
+        if found.gpu and not at_hand(source, folder):  # nothing is downloaded only to be refused
+            check(expand(study, profile, found, source, CIFAR10, seed), execution)
         return expand(study, profile, found, source, load_images(source, folder).facts, seed)
 
     if table is None:
@@ -82,30 +82,36 @@ def gather(study: Study, execution: Execution) -> Gathered:
     Raises:
         PrunabilityError: runs are missing that ask for a GPU, there is none, and nothing was published.
     """
+    check(study, execution)
     found = survey(study, execution)
-    missing = len(found.untrained) + len(found.unmeasured)
-    records = found.done
-    if missing and study.source is not None and not _too_dear(study, execution):
+    records, missing = found.done, len(found.untrained) + len(found.unmeasured)
+    if missing and _makes(study, execution):
         records, missing = complete(study, execution), 0
-    elif missing and not study.published:
-        raise PrunabilityError(_refusal(study, execution))
     from_table = sum(study.published.get(record.config.hash) is record for record in records)
     return Gathered(
         records,
         study.data.title,
         {"run store": len(records) - from_table, "published table": from_table},
         missing,
-        find_profile(study.name, study.profile).data if study.source is None else "",
+        "" if study.source or study.data.title == CIFAR10.title else find_profile(study.name, study.profile).data,
     )
 
 
-def _too_dear(study: Study, execution: Execution) -> bool:
-    return study.gpu and execution.torch_device.type != "cuda"
+def _makes(study: Study, execution: Execution) -> bool:
+    """Whether what is missing is made here: the images are, and a GPU where the study asks for one."""
+    return study.source is not None and (execution.torch_device.type == "cuda" or not study.gpu)
 
 
-def _refusal(study: Study, execution: Execution) -> str:
+def check(study: Study, execution: Execution) -> None:
+    """Whether a study has something to show.
+
+    Raises:
+        PrunabilityError: runs are missing that ask for a GPU, there is none, and nothing was published.
+    """
     found = survey(study, execution)
     configs, missing = found.untrained, len(found.untrained) + len(found.unmeasured)
+    if not missing or study.published or _makes(study, execution):
+        return
     cost = ""
     if configs:
         epoch, most = seconds_an_epoch(configs, study.data, execution), max(c.training.max_epochs for c in configs)
@@ -114,7 +120,7 @@ def _refusal(study: Study, execution: Execution) -> str:
             f"{in_words(epoch)}, the {most} that each may take {in_words(epoch * most)}, measures not counted."
         )
     source = f" --data {study.source}" if study.source != find_profile(study.name, study.profile).data else ""
-    return (
+    raise PrunabilityError(
         f"{study.name}, {study.profile}: {missing} of {len(study.runs)} runs are missing, there is no published "
         f"table of them, and no GPU.{cost} To make them all the same, here or better on a machine with a GPU:\n"
         f"    .venv/bin/prunability run {study.name} --profile {study.profile}{source}"

@@ -17,7 +17,7 @@ from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
 from prunability.config import PrunabilityError, cores, writable
-from prunability.gathering import choose, gather
+from prunability.gathering import check, choose, gather
 from prunability.session import Parameters, project_root, validate
 from prunability.studies import STUDIES, having, profiles
 
@@ -75,6 +75,7 @@ def execute(notebooks: Sequence[Path], values: Mapping[str, Any], workers: int =
     for study, p in checked.items():
         try:
             opened[study] = choose(study, p.profile, p.data, p.seed, executions[study])
+            check(opened[study], executions[study])
         except PrunabilityError as error:
             refused.append(str(error))
     if refused:

@@ -77,9 +77,10 @@ def read(path: Path) -> Published:
     Raises:
         PrunabilityError: it is missing, damaged, or not such a table.
     """
+    if not path.is_file():
+        why = "it is a folder" if path.is_dir() else "there is no such file"
+        raise PrunabilityError(f"{path}: cannot be read as a table of runs: {why}")
     try:
-        if path.is_dir():
-            raise OSError
         found = parquet.read_table(path)
         if METADATA not in (found.schema.metadata or {}):
             raise ValueError("it does not say which study it is of")
@@ -89,14 +90,13 @@ def read(path: Path) -> Published:
         records = tuple(_record(row) for row in found.to_pylist())
         return Published(Origin(**{**facts, "data": data}), records)
     except OSError as error:
-        why = "there is no such file" if not path.exists() else "it is a folder" if path.is_dir() else str(error)
-        raise PrunabilityError(f"{path}: cannot be read as a table of runs: {why}") from error
+        raise PrunabilityError(f"{path}: cannot be read as a table of runs: {error}") from error
     except ValidationError as error:  # a kind of ValueError
         raise PrunabilityError(
             f"{path}: a run in it is not of this version, perhaps of a newer one ({explain(error)})"
         ) from error
     except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
-        why = str(error) if isinstance(error, pa.ArrowException | ValueError) else f"no {error}"
+        why = f"it has no {error}" if isinstance(error, KeyError) else str(error)
         raise PrunabilityError(f"{path}: it is not a whole table of runs, as `export` writes it ({why})") from error
 
 

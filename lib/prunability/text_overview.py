@@ -150,7 +150,7 @@ def _direction(table: pd.DataFrame, family: str, names: Sequence[str]) -> str:
         return ""
     return (
         f"No measure of {family} orders these networks by test loss in the direction its source expects: even the "
-        f"best, {all_measures()[best].label}, has τ = {taus[best]:.2f}, so little is won by doing better."
+        f"best, {all_measures()[best].label}, has τ = {taus[best]:.2f}."
     )
 
 
