@@ -20,7 +20,8 @@ import pandas as pd
 
 from prunability.config import cores
 from prunability.information import conditional_information, pair_information
-from prunability.statistics import RESAMPLES, resample_counts, tau_estimates, taus
+from prunability.resampling import RESAMPLES, Sample
+from prunability.statistics import tau_estimates, taus
 
 RUNS, MEASURES, HYPERPARAMETERS = 2000, 40, 7
 BOOTSTRAP_RUNS = 324
@@ -75,7 +76,7 @@ def main() -> None:
     one_information = seconds(lambda: loop_information(*small, cells))
     one_tau = seconds(lambda: loop_tau(*small))
     bootstrap_scale = (BOOTSTRAP_RUNS / LOOP_RUNS) ** 2 * RESAMPLES
-    counts = resample_counts(BOOTSTRAP_RUNS, 0)
+    sample = Sample(tuple(range(BOOTSTRAP_RUNS)), 0)
     rows = [
         (
             f"conditional information, n = {RUNS}, {MEASURES} measures, {sets} sets",
@@ -84,13 +85,13 @@ def main() -> None:
         ),
         (
             f"taus with intervals, n = {BOOTSTRAP_RUNS}, {MEASURES} measures, 3 targets, {RESAMPLES} resamples",
-            seconds(lambda: tau_estimates(z, goals, 0)),
+            seconds(lambda: tau_estimates(z, goals, sample)),
             one_tau * bootstrap_scale * MEASURES * 3,
         ),
         (
-            f"information between measures, n = {BOOTSTRAP_RUNS}, {MEASURES} measures, {RESAMPLES} resamples",
-            seconds(lambda: pair_information(z, counts)),
-            one_information * bootstrap_scale * math.comb(MEASURES, 2),
+            f"information of one measure with {MEASURES}, n = {BOOTSTRAP_RUNS}, {RESAMPLES} resamples",
+            seconds(lambda: pair_information(z, sample.by_settings, rows=1)),
+            one_information * bootstrap_scale * MEASURES,
         ),
         (
             f"taus between measures, n = {BOOTSTRAP_RUNS}, {MEASURES} measures",

@@ -3,10 +3,13 @@ import pandas as pd
 import pytest
 
 from prunability import comparison, figures_comparison, style, tables, text
+from prunability.claims import Case
+from prunability.claims.explained import EXPLANATIONS
 from prunability.information import conditional_information, pair_information
 from prunability.measures import HEADLINE_MEASURE, all_measures
-from prunability.statistics import adjusted_r2, kendall_tau, partial_taus
-from prunability.tables import ranked_measures
+from prunability.partial import copula_partials
+from prunability.statistics import adjusted_r2, kendall_tau
+from prunability.tables import ranked_measures, sample_of
 from test_figures import NAMES, PROVENANCE
 
 RANKED = ranked_measures()
@@ -16,17 +19,18 @@ RANKED = ranked_measures()
 def table() -> pd.DataFrame:
     rng = np.random.default_rng(1)
     frame = pd.DataFrame({name: rng.choice([1, 2, 3], 40) for name in NAMES})
+    frame["setting"] = np.arange(40)
     frame["test_loss"] = rng.uniform(0.1, 1, 40)
     frame["test_error"] = frame["test_loss"] / 3
     frame["loss_gap"] = frame["test_loss"] - 0.01
     for name in all_measures():
         frame[name] = frame["test_loss"] + rng.uniform(0.1, 1, 40)
-    frame["inverse_margin"] = np.nan  # reported and left out everywhere
+    frame["compression_bound"] = np.nan  # reported and left out everywhere
     return frame
 
 
 def usable() -> list[str]:
-    return [name for name in RANKED if name != "inverse_margin"]
+    return [name for name in RANKED if name != "compression_bound"]
 
 
 def test_matrices_are_in_one_order(table: pd.DataFrame) -> None:
@@ -41,28 +45,27 @@ def test_matrices_are_in_one_order(table: pd.DataFrame) -> None:
 
 
 def test_rows_are_the_statistics(table: pd.DataFrame) -> None:
-    shared = comparison.shared_and_predictive(table, RANKED, 0).set_index("measure")
+    case = Case(table, sample_of(table, 0), tuple(NAMES), True)
+    shared = comparison.shared_and_predictive(case, RANKED).set_index("measure")
     assert set(shared.index) == set(usable()) - {HEADLINE_MEASURE}
     row = shared.loc["pacbayes_flatness"]
     pair = [table[HEADLINE_MEASURE], table["pacbayes_flatness"]]
     assert row["information"] == pytest.approx(pair_information(pair)[0, 0, 1])
     assert row["tau"] == pytest.approx(kendall_tau(pair[1], table["test_loss"]))
-    assert row["information_low"] <= row["information"] * 1.5
-    partial = comparison.partial_taus_table(table, RANKED, 0).query("target == 'test_loss'").set_index("given")
-    families: dict[str, list[str]] = {}
-    for name in usable():
-        if not name.startswith("prunability_"):
-            families.setdefault(all_measures()[name].family, []).append(name)
-    best = {
-        family: max(names, key=lambda name: kendall_tau(table[name], table["test_loss"]))
-        for family, names in families.items()
-    }
-    for family, name in best.items():
-        expected = partial_taus(table[HEADLINE_MEASURE], table["test_loss"], table[name])[0]
-        assert partial.loc[family, "tau"] == pytest.approx(expected)
-        assert partial.loc[family, "label"] == all_measures()[name].label
-    expected = partial_taus(table[HEADLINE_MEASURE], table["test_loss"], table[list(best.values())].to_numpy().T)[0]
-    assert partial.loc[comparison.TOGETHER, "tau"] == pytest.approx(expected)
+    assert row["information_low"] < row["information"] < row["information_high"]
+    partial = comparison.partial_table(case).query("target == 'test_loss'").set_index("given")
+    own = [table[HEADLINE_MEASURE], table["test_loss"]]
+    for words, name in EXPLANATIONS.items():
+        assert partial.loc[words, "association"] == copula_partials([*own, table[name]], [[2]])[0, 0]
+        assert partial.loc[words, "label"] == all_measures()[name].label
+    three = copula_partials([*own, *(table[name] for name in EXPLANATIONS.values())], [[2, 3, 4]])[0, 0]
+    assert partial.loc["all three", "association"] == pytest.approx(three)
+    norms = [name for name in usable() if all_measures()[name].family == "norms"]
+    best = max(norms, key=lambda name: kendall_tau(table[name], table["test_loss"]))
+    assert partial.loc["norms", "association"] == copula_partials([*own, table[best]], [[2]])[0, 0]
+    assert partial.loc["norms", "label"] == f"{all_measures()[best].label} (best here)"
+    assert partial.loc["nothing", "association"] == np.sin(np.pi / 2 * kendall_tau(*own))
+    assert set(partial.index) == {"nothing", *EXPLANATIONS, "all three", "norms", "size", "pruning", "bounds"}
     least = comparison.least_information(table, RANKED, NAMES).set_index("measure")
     found = conditional_information(table["pacbayes_flatness"], table["test_loss"], table[NAMES], NAMES)
     assert least.loc["pacbayes_flatness", "least_information"] == pytest.approx(np.nanmin(found.values))
@@ -75,12 +78,13 @@ def test_rows_are_the_statistics(table: pd.DataFrame) -> None:
 
 
 def test_figures_and_words(table: pd.DataFrame, tmp_path: object) -> None:
-    shared = comparison.shared_and_predictive(table, RANKED, 0)
-    partial = comparison.partial_taus_table(table, RANKED, 0)
+    case = Case(table, sample_of(table, 0), tuple(NAMES), True)
+    shared = comparison.shared_and_predictive(case, RANKED)
+    partial = comparison.partial_table(case)
     least = comparison.least_information(table, RANKED, NAMES)
     gains = comparison.explained_variance(table, RANKED)
     words = text.comparison(table, RANKED, shared, partial, least, gains)
-    assert "Left out: inverse squared margin (undefined on 40 of 40 runs)" in words
+    assert "Left out: compression bound (undefined on 40 of 40 runs)" in words
     assert f"of {len(usable())}" in words
     for size in (10, 100_000):  # no environment has weight, and most have
         errors, summary = comparison.environment_errors(table, RANKED, NAMES, size)
@@ -90,4 +94,4 @@ def test_figures_and_words(table: pd.DataFrame, tmp_path: object) -> None:
         style.save(figure, f"errors {size}", tmp_path, summary, PROVENANCE, "digits, n = 12")  # type: ignore[arg-type]
     assert errors.errors.shape[1] > 0
     assert "0.500" in text.table(pd.DataFrame({"a_b": [0.5], "c": ["d"]}))
-    assert tables.usable(table, RANKED)[1]["inverse_margin"] == "undefined on 40 of 40 runs"
+    assert tables.usable(table, RANKED)[1]["compression_bound"] == "undefined on 40 of 40 runs"

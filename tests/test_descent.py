@@ -5,10 +5,11 @@ import pandas as pd
 import pytest
 
 from prunability import descent
+from prunability.claims import CLAIMS, Case, Finding
 from prunability.descent import ALL, OVER, UNDER
 from prunability.measures import HEADLINE_MEASURE, all_measures
 from prunability.statistics import kendall_tau
-from prunability.verdicts import follows_double_descent
+from prunability.tables import sample_of
 
 WIDTHS = [2, 4, 8, 16, 32, 64]
 SEEDS = 6
@@ -26,6 +27,7 @@ def sweep(
         for number in range(SEEDS):
             row: dict[str, Any] = dict.fromkeys(all_measures(), float("nan"))
             row |= {"width": width, "seed": number, "run": f"{width}-{number}", "parameter_count": 10.0 * width}
+            row["setting"] = f"{width}"
             row |= {
                 "test_loss": curve[place] + noise * rng.normal(),
                 "test_error": curve[place] / 4,
@@ -146,17 +148,75 @@ def test_tables_of_peaks_and_of_taus() -> None:
     ]
 
 
+SHIFTED = [0.1, 0.9, 0.5, 0.4, 0.3, 0.2]
+FLAT = [0.8, 0.8, 1.1, 1.6, 1.2, 0.9]
+
+
+def c3(table: pd.DataFrame, may_claim: bool = True) -> Finding:
+    return CLAIMS["C3"].judge(Case(table, sample_of(table, 0), ("width",), may_claim))
+
+
 def test_c3_can_go_every_way() -> None:
-    right = follows_double_descent(sweep(HILL), 0, may_claim=True)
-    assert [criterion.verdict for criterion in right.criteria] == ["supported"] * 3
+    right = c3(sweep(HILL))
+    assert [criterion.verdict for criterion in right.criteria] == ["supported"] * 2
     assert right.verdict == "supported"
-    shifted = [0.1, 0.9, 0.5, 0.4, 0.3, 0.2]
-    assert follows_double_descent(sweep(HILL, measure=shifted), 0, may_claim=True).verdict == "not supported"
-    monotone = follows_double_descent(sweep(RISING), 0, may_claim=True)
-    assert monotone.criteria[0].verdict == "supported"
-    assert monotone.verdict == "inconclusive"
-    assert set(monotone.sensitivity.values()) == {"inconclusive"}
-    assert "no interior peak" in monotone.undecided
-    assert len(monotone.criteria) == 2
-    assert follows_double_descent(sweep(HILL), 0, may_claim=False).verdict == "insufficient n"
-    assert follows_double_descent(sweep(HILL)[:4], 0, may_claim=True).verdict == "insufficient n"
+    assert c3(sweep(HILL, measure=SHIFTED)).verdict == "not supported"
+    assert c3(sweep(HILL), may_claim=False).verdict == "insufficient n"
+    assert c3(sweep(HILL)[:4]).verdict == "insufficient n"
+    # A distance that another draw of seeds may change decides nothing.
+    unsure = c3(sweep(HILL, measure=[0.1, 1.0, 0.5, 1.0, 0.3, 0.2]))
+    assert unsure.criteria[1].verdict == "inconclusive"
+    # Two widths are two observations, however many seeds each has.
+    few = c3(sweep(HILL, noise=0.001))
+    assert few.criteria[0].estimate.seeds is not None
+    low, high = few.criteria[0].estimate.seeds
+    assert few.criteria[0].estimate.low < low < high
+
+
+@pytest.mark.parametrize(
+    ("curve", "measure", "why"),
+    [
+        (RISING, None, "no interior peak"),
+        (FLAT, None, "does not fall out of its noise before it rises from width"),
+        (HILL, RISING, "prunability is largest at an end of the widths"),
+        (HILL, RISING[::-1], "prunability is largest at an end of the widths"),
+    ],
+)
+def test_c3_needs_two_curves_that_fall_rise_and_fall(
+    curve: list[float], measure: list[float] | None, why: str
+) -> None:
+    found = c3(sweep(curve, measure=measure))
+    assert found.verdict == "cannot decide"
+    assert why in found.undecided
+    assert len(found.criteria) == 1
+    assert {verdict for _, _, verdict in found.varied()} == {"cannot decide"}
+
+
+def test_the_reasons_of_c3() -> None:
+    table = sweep(HILL, measure=SHIFTED)
+    case = Case(table, sample_of(table, 0), ("width",), True)
+    taus, places = CLAIMS["C3"].reasons(case, c3(table))
+    for half, part in descent.halves(table, 16).items():
+        assert f"{half} {kendall_tau(part[HEADLINE_MEASURE], part['test_loss']):.2f}" in taus
+    assert places == "Prunability is largest at width 4; the test loss peaks at width 16."
+
+
+def test_the_first_descent() -> None:
+    table = sweep(HILL)
+    means = table.groupby("width")["test_loss"].mean().to_numpy()
+    found = descent.peak(table, "test_loss")
+    assert found is not None
+    assert found.fall.value == pytest.approx(means[0] - means[1])
+    assert descent.no_double_descent(table, "test_loss") == ""
+    assert not descent.at_an_end(table, "test_loss")
+    assert descent.at_an_end(sweep(RISING), "test_loss")
+
+
+def test_the_most_prominent_peak_of_many_curves_at_once() -> None:
+    curves = np.random.default_rng(0).integers(0, 6, (200, 7)).astype(float)
+    place, left, right = descent._most_prominent(curves)
+    for row, curve in enumerate(curves):
+        heights = {p: curve[p] - max(curve[:p].min(), curve[p + 1 :].min()) for p in range(1, 6)}
+        assert heights[int(place[row])] == max(heights.values())
+        assert left[row] == curve[: place[row]].argmin()
+        assert right[row] == place[row] + 1 + curve[place[row] + 1 :].argmin()

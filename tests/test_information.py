@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import mutual_info_score
 
 from prunability.information import conditional_information, pair_information
-from prunability.statistics import resample_counts
+from prunability.resampling import Sample
 
 
 def sign(a: float, b: float) -> int:
@@ -63,11 +63,11 @@ def test_conditional_information(seed: int, n: int, levels: int) -> None:
 def test_pair_information(seed: int, n: int, levels: int) -> None:
     rng = np.random.default_rng(seed)
     columns = rng.integers(0, levels, (3, n))
-    counts = resample_counts(n, seed, 2)
-    whole, drawn = pair_information(columns), pair_information(columns, counts)
+    draws = Sample(tuple(k // 2 for k in range(n)), seed, resamples=2).by_settings
+    whole, drawn = pair_information(columns), pair_information(columns, draws)
     for rows in range(1, len(columns)):
-        np.testing.assert_array_equal(pair_information(columns, counts, rows), drawn[:, :rows])
-    for resample, matrix in [(np.ones(n, int), whole[0]), *zip(counts, drawn, strict=True)]:
+        np.testing.assert_array_equal(pair_information(columns, draws, rows), drawn[:, :rows])
+    for resample, matrix in [(np.ones(n, int), whole[0]), *zip(draws.counts[:, draws.groups], drawn, strict=True)]:
         owner = np.repeat(np.arange(n), resample)
         pairs = [(i, j) for i, j in permutations(owner, 2) if i != j]
         for a, b in np.ndindex(3, 3):

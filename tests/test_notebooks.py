@@ -18,7 +18,7 @@ from prunability.studies import STUDIES
 
 ROOT = project_root()
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-FIGURES = {"00_overview": 2, "01_correlation_study": 8, "02_double_descent": 7, "03_mutual_information": 7}
+FIGURES = {"00_overview": 2, "01_correlation_study": 9, "02_double_descent": 7, "03_mutual_information": 7}
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -23,10 +23,10 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LAYERS = [
     "seeding", "config", "data", "course", "layers", "networks", "dropout", "augmentation", "checkpoints",
     "training", "graphs", "fleet", "dispatch", "scan", "pruning", "measures", "store", "published", "studies",
-    "progress", "jobs", "runner", "cost", "gathering", "statistics", "information", "environments", "tables",
-    "descent", "claims", "verdicts", "comparison", "schema", "style", "figures", "figures_comparison",
-    "figures_descent", "example", "curves", "transfer", "text", "text_descent", "sensitivity",
-    "figures_overview", "session", "overview", "text_overview", "notebooks", "cli", "__main__",
+    "progress", "jobs", "runner", "cost", "gathering", "resampling", "statistics", "partial", "reliability",
+    "information", "environments", "tables", "descent", "claims", "reproduction", "comparison", "schema", "style",
+    "figures", "figures_comparison", "figures_descent", "example", "curves", "transfer", "text", "text_descent",
+    "sensitivity", "figures_overview", "session", "overview", "text_overview", "notebooks", "cli", "__main__",
 ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The command line: ``prunability run``, ``status``, ``figures``, ``export`` and ``import``."""
+"""The command line: ``prunability run``, ``status``, ``compare``, ``figures``, ``export`` and ``import``."""
 
 import _thread
 import math
@@ -20,9 +20,10 @@ import prunability
 from prunability import published, transfer
 from prunability.config import Execution, PrunabilityError, writable
 from prunability.data import at_hand
-from prunability.gathering import with_table
+from prunability.gathering import of_study
 from prunability.jobs import lacking
 from prunability.measures import REGISTRY
+from prunability.reproduction import reproduction, words
 from prunability.runner import complete, survey
 from prunability.session import Parameters, validate
 from prunability.store import RunStore
@@ -133,6 +134,24 @@ def status(
 
 
 @app.command()
+def compare(
+    study: Annotated[str, typer.Argument(help="A study; by default all.")] = "",
+    profile: ProfileName = "quick",
+    data: Data = "",
+    seed: Seed = 0,
+    runs: Runs = "",
+) -> None:
+    """Say how one's own finished runs differ from the published ones, and whether the verdicts are the same."""
+    with _explained():
+        for name in [study] if study else having(profile):
+            opened, execution = _open(name, profile, data, seed, "auto", runs, 1)
+            table = published.find(execution.results, name, profile)
+            if table is None:
+                raise PrunabilityError(f"{name}, {profile}: nothing is published in {execution.results}")
+            typer.echo(words(reproduction(opened, survey(opened, execution).done, table, seed)))
+
+
+@app.command()
 def figures(
     profile: ProfileName = "quick",
     notebook: Annotated[list[str] | None, typer.Option(help="A notebook by name; by default all.")] = None,
@@ -203,11 +222,10 @@ def _spared(study: Study, execution: Execution) -> None:
     """Say which missing runs need no training, for the published table has them."""
     table = published.find(execution.results, study.name, study.profile)
     missing = {config.hash for config in survey(study, execution).untrained}
-    if table and (spared := missing & with_table(study, table).published.keys()):
+    if table and (spared := missing & {record.config.hash for record in of_study(study, list(table.records))}):
         path = os.path.relpath(published.place(execution.results, study.name, study.profile))
         typer.echo(
-            f"  {len(spared)} of the missing are in the published table, where notebooks find them; "
-            f"`prunability import {path}` spares training them"
+            f"  {len(spared)} of the missing are in the published table: `prunability import {path}` takes them"
         )
 
 

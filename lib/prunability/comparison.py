@@ -7,24 +7,17 @@ import pandas as pd
 from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
 from scipy.spatial.distance import squareform
 
+from prunability.claims import Case
+from prunability.claims.explained import EXPLANATIONS
 from prunability.environments import SignErrors, sign_errors
 from prunability.information import conditional_information, pair_information
 from prunability.measures import HEADLINE_MEASURE, all_measures
-from prunability.statistics import (
-    Array,
-    adjusted_r2,
-    granulated_taus,
-    interval,
-    partial_tau_estimate,
-    resample_counts,
-    tau_estimates,
-    taus,
-)
+from prunability.partial import partial_estimates
+from prunability.resampling import Array, Draws, Estimate, estimates
+from prunability.statistics import adjusted_r2, granulated_taus, tau_estimates, taus
 from prunability.tables import TARGETS, usable
-from prunability.verdicts import TARGET, family_of, strongest
 
-# What all representatives of the families are called where they are held fixed at once.
-TOGETHER = "all of these"
+TARGET = "test_loss"
 
 
 def _columns(table: pd.DataFrame, names: Sequence[str]) -> Array:
@@ -50,45 +43,53 @@ def clustered(table: pd.DataFrame, measures: Sequence[str]) -> tuple[pd.DataFram
     )
 
 
-def shared_and_predictive(table: pd.DataFrame, measures: Sequence[str], seed: int) -> pd.DataFrame:
-    """For each other measure its mutual information with prunability and its tau with test loss, with CIs."""
-    names = [HEADLINE_MEASURE, *(name for name in usable(table, measures)[0] if name != HEADLINE_MEASURE)]
-    columns, known = _columns(table, names), all_measures()
-    values = pair_information(columns, rows=1)[0, 0]
-    low, high = interval(pair_information(columns, resample_counts(len(table), seed), rows=1)[:, 0])
-    estimates = tau_estimates(columns, table[TARGET], seed)
+def shared_and_predictive(case: Case, measures: Sequence[str]) -> pd.DataFrame:
+    """For each other measure its mutual information with prunability and its tau with test loss, with intervals."""
+    names = [name for name in usable(case.table, measures)[0] if name != HEADLINE_MEASURE]
+    columns, known = _columns(case.table, [HEADLINE_MEASURE, *names]), all_measures()
+
+    def information(draws: Draws | None) -> Array:
+        found: Array = pair_information(columns, draws, rows=1)[:, 0, 1:]
+        return found
+
+    shared = estimates(information, case.sample)
+    predictive = tau_estimates(columns[1:], case.goal, case.sample)
     rows = [
-        (
-            name, known[name].label, known[name].family, values[k], low[k], high[k],
-            estimates[k][0].value, estimates[k][0].low, estimates[k][0].high,
-        )
-        for k, name in enumerate(names)
-        if k
-    ]  # fmt: skip
+        (name, known[name].label, known[name].family, i.value, i.low, i.high, t.value, t.low, t.high)
+        for name, i, (t,) in zip(names, shared, predictive, strict=True)
+    ]
     heads = ["measure", "label", "family", "information", "information_low", "information_high"]
     return pd.DataFrame(rows, columns=[*heads, "tau", "tau_low", "tau_high"])
 
 
-def partial_taus_table(table: pd.DataFrame, measures: Sequence[str], seed: int) -> pd.DataFrame:
-    """Partial tau of prunability with each target given nothing, one measure of each family, and all of those.
+def partial_table(case: Case) -> pd.DataFrame:
+    """Partial association of prunability with each target given nothing, each of C4's three, and other families.
 
-    A family is represented by its measure with the highest tau with test loss: given dozens at once, little
-    would be left of so few runs. Variants of prunability are not held fixed, for nothing of it would be.
+    Of a family that C4 does not name the measure with the highest tau with the test loss is held fixed: it is
+    chosen on these runs and decides nothing. Variants of prunability are not held fixed, for nothing of it
+    would be left.
     """
-    known = all_measures()
-    families = dict.fromkeys(known[name].family for name in measures)
-    chosen = {family: strongest(table, family_of(measures, family)) for family in families}
-    representatives = {family: name for family, name in chosen.items() if name is not None}
-    own, rows = table[HEADLINE_MEASURE], []
+    known, table = all_measures(), case.table
+    given = {words: name for words, name in EXPLANATIONS.items() if name in case.rivals}
+    sets = {words: [place] for place, words in enumerate(given)} | {"all three": [*range(len(given))]}
+    labels = {words: known[name].label for words, name in given.items()} | {"all three": "all three"}
+    own = {known[name].family for name in given.values()}
+    for family in dict.fromkeys(known[name].family for name in case.rivals):
+        if family not in own:
+            given[family] = case.best([name for name in case.rivals if known[name].family == family])
+            sets[family], labels[family] = [len(given) - 1], f"{known[given[family]].label} (best here)"
+    rows = []
     for target in TARGETS:
-        plain = tau_estimates(own, table[target], seed)[0][0]
-        rows.append((target, "nothing", "nothing", plain.value, plain.low, plain.high))
-        for given, name in representatives.items():
-            e = partial_tau_estimate(own, table[target], _columns(table, [name]), seed)
-            rows.append((target, given, known[name].label, e.value, e.low, e.high))
-        e = partial_tau_estimate(own, table[target], _columns(table, list(representatives.values())), seed)
-        rows.append((target, TOGETHER, TOGETHER, e.value, e.low, e.high))
-    return pd.DataFrame(rows, columns=["target", "given", "label", "tau", "low", "high"])
+        ((plain,),) = tau_estimates(case.own, table[target], case.sample)
+        rows.append((target, "nothing", "nothing", *(np.sin(np.pi / 2 * end) for end in _ends(plain))))
+        others = _columns(table, list(given.values()))
+        found = partial_estimates(case.own, table[target], others, list(sets.values()), case.sample)
+        rows += [(target, words, labels[words], *_ends(e)) for words, e in zip(sets, found, strict=True)]
+    return pd.DataFrame(rows, columns=["target", "given", "label", "association", "low", "high"])
+
+
+def _ends(e: Estimate) -> tuple[float, float, float]:
+    return e.value, e.low, e.high
 
 
 def least_information(table: pd.DataFrame, measures: Sequence[str], hyperparameters: Sequence[str]) -> pd.DataFrame:

@@ -15,9 +15,9 @@ from typing import Annotated, Literal
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-# Raised by one whenever the code changes what a configuration means for training; old records then
-# stay on disk under their old names and are no longer found.
-VERSION = 2
+# Raised by one whenever the code changes what a configuration means for training. Runs of earlier versions
+# keep their names, can be read and shown as what they are, and are no longer made.
+VERSION, EARLIEST = 3, 2
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Dropout = Annotated[float, Field(ge=0, lt=1)]
@@ -99,7 +99,7 @@ class RunConfig(_Frozen):
     network: Annotated[NetworkConfig, Field(discriminator="kind")]
     training: TrainingConfig
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    version: Annotated[int, Field(ge=VERSION, le=VERSION)] = VERSION
+    version: Annotated[int, Field(ge=EARLIEST, le=VERSION)] = VERSION
 
     @model_validator(mode="after")
     def _batches_fit(self) -> "RunConfig":
@@ -111,6 +111,11 @@ class RunConfig(_Frozen):
     def hash(self) -> str:
         """16 hexadecimal digits over every field of the configuration."""
         return digest(self.model_dump(mode="json"))[:16]
+
+    @property
+    def setting_hash(self) -> str:
+        """The same without the seed: runs of one setting share it."""
+        return digest(self.model_dump(mode="json", exclude={"seed"}))[:16]
 
     @property
     def dropout(self) -> float:

@@ -24,17 +24,11 @@ class Curves:
         self.store = RunStore(execution.runs)
         self.places = {record.config.hash: place for place, record in enumerate(records)}
 
-    def known(self, run: str) -> dict[str, list[float]]:
-        """The curves in the records of a run, the store's and the published table's."""
-        record, published = self.records[self.places[run]], self.study.published.get(run)
-        same = published is not None and published.weights == record.weights
-        return {**(published.curves if published and same else {}), **record.curves}
-
     def drawable(self, run: str, pruners: Sequence[Pruner], resolution: int) -> bool:
         """Whether a run's curves are in its record, or can be drawn from its weights."""
-        if {f"{pruner}_{resolution}" for pruner in pruners} <= set(self.known(run)):
-            return True
         record = self.records[self.places[run]]
+        if {f"{pruner}_{resolution}" for pruner in pruners} <= set(record.curves):
+            return True
         own = self.store.load(record.config)
         # Weights of another training of the run, begun here, are not those of a published record.
         same = own is not None and own.weights == record.weights
@@ -43,8 +37,8 @@ class Curves:
     def of(self, run: str, pruner: Pruner, resolution: int) -> list[float]:
         """L(φ(w, g/resolution)) of a run, by its hash, in nats for g = 1 … resolution."""
         key, record = f"{pruner}_{resolution}", self.records[self.places[run]]
-        if key in (known := self.known(run)):
-            return known[key]
+        if key in record.curves:
+            return record.curves[key]
         assert self.study.source is not None, "only what is drawable is drawn"
         weights = self.store.load_weights(record)
         images, dtype = (

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from prunability.measures import all_measures
+from prunability.resampling import RESAMPLES, Array, Estimate, interval
 from prunability.seeding import seed_for
-from prunability.statistics import RESAMPLES, Array, Estimate, interval, tau_estimates, taus
-from prunability.tables import TARGETS, usable
+from prunability.statistics import tau_estimates, taus
+from prunability.tables import TARGETS, sample_of, usable
 
 # A network interpolates where its training error is at most this.
 INTERPOLATES = 0.01
@@ -67,14 +69,16 @@ class Peak:
     """The most prominent interior maximum of a curve over widths, or over epochs.
 
     ``prominence`` is its height over the higher of the two lowest points on either side of it, in the
-    curve's unit; its interval holds what three standard errors leave open on either side. ``place`` counts
-    widths from 0, ``before`` is the width of the lowest point to the left.
+    curve's unit; its interval holds what three standard errors leave open on either side. ``fall`` is how far
+    the curve falls before it rises to the peak, with the same interval. ``place`` counts widths from 0, ``before``
+    is the width of the lowest point to the left.
     """
 
     place: int
     at: int
     before: int
     prominence: Estimate
+    fall: Estimate
 
     @property
     def real(self) -> bool:
@@ -88,26 +92,54 @@ def peak(table: pd.DataFrame, name: str, key: str = "width") -> Peak | None:
     means, errors = curve["mean"].to_numpy(), curve["error"].to_numpy()
     if len(means) < 3 or not np.isfinite(means).all():
         return None
-    place, *bases = _most_prominent(means)
-    rises = means[place] - means[bases]
-    # With one seed nothing is known of the noise, and no peak is real.
-    spreads = STANDARD_ERRORS * np.nan_to_num(np.hypot(errors[place], errors[bases]), nan=np.inf)
-    estimate = Estimate(float(rises.min()), float((rises - spreads).min()), float((rises + spreads).min()))
-    return Peak(place, int(curve[key].iloc[place]), int(curve[key].iloc[bases[0]]), estimate)
+    place, left, right = (int(found) for found in _most_prominent(means))
+
+    def above(high: int, bases: list[int]) -> Estimate:
+        rises = means[high] - means[bases]
+        # With one seed nothing is known of the noise, and no peak is real.
+        spreads = STANDARD_ERRORS * np.nan_to_num(np.hypot(errors[high], errors[bases]), nan=np.inf)
+        return Estimate(float(rises.min()), float((rises - spreads).min()), float((rises + spreads).min()))
+
+    widths = curve[key]
+    first = int(means[: left + 1].argmax())
+    return Peak(
+        place, int(widths.iloc[place]), int(widths.iloc[left]), above(place, [left, right]), above(first, [left])
+    )
 
 
-def _most_prominent(means: Array) -> tuple[int, int, int]:
-    """The places of the most prominent interior peak, and of the lowest points to its left and right."""
-    found = []
-    for place in range(1, len(means) - 1):
-        left, right = int(means[:place].argmin()), place + 1 + int(means[place + 1 :].argmin())
-        found.append((means[place] - max(means[left], means[right]), place, left, right))
-    return max(found)[1:]
+def no_double_descent(table: pd.DataFrame, name: str) -> str:
+    """Why a curve over widths does not fall, rise and fall again, each out of its noise; empty where it does."""
+    found = peak(table, name)
+    if found is None:
+        return "there are too few widths for a peak, or some without a value"
+    if not found.real:
+        return "the test loss has no interior peak here that stands out from its noise"
+    if not found.fall.low > 0:
+        return f"the test loss does not fall out of its noise before it rises from width {found.before} to its peak"
+    return ""
 
 
-def top(table: pd.DataFrame, name: str) -> int:
+def _most_prominent(means: Array) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Of curves [..., W] the place of the most prominent interior peak, and of the lowest points beside it."""
+    lowest_before = np.minimum.accumulate(means, axis=-1)[..., :-2]
+    lowest_after = np.minimum.accumulate(means[..., ::-1], axis=-1)[..., ::-1][..., 2:]
+    heights = means[..., 1:-1] - np.maximum(lowest_before, lowest_after)
+    # Of equal ones the last, as for the lowest points the first.
+    place = means.shape[-1] - 2 - heights[..., ::-1].argmax(axis=-1)
+    places = np.arange(means.shape[-1])
+    left = np.where(places < place[..., None], means, np.inf).argmin(axis=-1)
+    right = np.where(places > place[..., None], means, np.inf).argmin(axis=-1)
+    return place, left, right
+
+
+def largest(table: pd.DataFrame, name: str) -> int:
     """The place of the width with the largest mean of a column, ends included."""
     return int(by(table, "width", [name])["mean"].argmax())
+
+
+def at_an_end(table: pd.DataFrame, name: str) -> bool:
+    """Whether a column is largest at the narrowest or the widest width."""
+    return largest(table, name) in (0, table["width"].nunique() - 1)
 
 
 def peak_distance(table: pd.DataFrame, measure: str, seed: int, target: str = "test_loss") -> Estimate:
@@ -117,17 +149,16 @@ def peak_distance(table: pd.DataFrame, measure: str, seed: int, target: str = "t
     """
     groups = [part[[measure, target]].to_numpy() for _, part in table.groupby("width")]
     rng = np.random.default_rng(seed_for("peak distance", seed))
+    drawn = [part[rng.integers(0, len(part), (RESAMPLES, len(part)))].mean(axis=1) for part in groups]
 
-    def distance(means: Array) -> int:
-        return abs(int(means[:, 0].argmax()) - _most_prominent(means[:, 1])[0])
+    def distance(means: Array) -> Array:
+        """Of means [..., W, 2]."""
+        steps: Array = np.abs(means[..., 0].argmax(axis=-1) - _most_prominent(means[..., 1])[0]).astype(float)
+        return steps
 
-    resampled = [
-        distance(np.stack([part[rng.integers(0, len(part), len(part))].mean(axis=0) for part in groups]))
-        for _ in range(RESAMPLES)
-    ]
-    low, high = interval(np.array(resampled, dtype=float))
-    value = distance(np.stack([part.mean(axis=0) for part in groups]))
-    return Estimate(float(value), float(low), float(high))
+    low, high = (float(end) for end in interval(distance(np.stack(drawn, axis=1))))
+    value = float(distance(np.stack([part.mean(axis=0) for part in groups])))
+    return Estimate(value, low, high, (low, high))
 
 
 def peaks(table: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
@@ -136,7 +167,7 @@ def peaks(table: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
     widths = sorted(table["width"].unique())
     for name, label in labels.items():
         found = peak(table, name)
-        row = {"curve": label, "largest at width": str(widths[top(table, name)])}
+        row = {"curve": label, "largest at width": str(widths[largest(table, name)])}
         if found is None or found.prominence.value <= 0:
             row |= {"interior peak at width": "none", "stands out by": "–", "real": "no"}
         else:
@@ -155,20 +186,21 @@ def correlations(table: pd.DataFrame, names: Sequence[str], seed: int) -> pd.Dat
         kept, _ = usable(part, names)
         if not kept:
             continue
-        estimates = tau_estimates(part[kept].to_numpy().T, part[list(TARGETS)].to_numpy().T, seed)
+        columns, goals = part[kept].to_numpy().T, part[list(TARGETS)].to_numpy().T
+        estimates = tau_estimates(columns, goals, sample_of(part, seed))
         rows += [
             (name, known[name].label, known[name].family, half, TARGETS[target], e.value, e.low, e.high, len(part))
             for name, row in zip(kept, estimates, strict=True)
             for target, e in zip(TARGETS, row, strict=True)
         ]
-    columns = ["measure", "label", "family", "half", "target", "tau", "low", "high", "n"]
-    return pd.DataFrame(rows, columns=columns)
+    heads = ["measure", "label", "family", "half", "target", "tau", "low", "high", "n"]
+    return pd.DataFrame(rows, columns=heads)
 
 
 def best_baselines(table: pd.DataFrame, names: Sequence[str], count: int) -> list[str]:
     """The measures that are no variant of prunability and follow the test loss best, one a family."""
     known = all_measures()
-    kept, _ = usable(table, [name for name in names if known[name].family != "pruning"])
+    kept, _ = usable(table, [name for name in names if known[name].of_prunability == "no"])
     if not kept:
         return []
     values = dict(zip(kept, taus(table[kept].to_numpy().T, table["test_loss"].to_numpy())[0, :, 0], strict=True))

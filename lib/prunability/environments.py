@@ -7,31 +7,39 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from prunability.statistics import Array
+from prunability.resampling import Array
 
 
 @dataclass(frozen=True)
 class SignErrors:
     """Weighted sign errors [m, e] over the e environments that have weight.
 
-    ``hyperparameter`` names what differs in each. ``left_out`` counts the environments without weight.
-    ``effective`` is the effective sample size (Σw)² / Σw² over all pairs of runs.
+    ``hyperparameter`` names what differs in each, ``pairs`` [e] counts its pairs of runs that have weight.
+    ``left_out`` counts the environments without weight. ``effective`` is the effective sample size
+    (Σw)² / Σw² over all pairs of runs.
     """
 
     errors: Array
     hyperparameter: list[str]
     weights: Array
+    pairs: NDArray[np.int64]
     left_out: int
     effective: float
 
     def summary(self) -> Array:
-        """Mean, 90th percentile and maximum over environments, [m, 3]; NaN without environments."""
+        """Mean, 90th percentile and maximum over environments, [m, 3]; NaN without environments.
+
+        The last two are NaN where no environment has more than one pair: they are 1 then for every measure.
+        """
         if self.errors.shape[1] == 0:
             return np.full((len(self.errors), 3), np.nan)
         ends = np.quantile(self.errors, 0.9, axis=1, method="inverted_cdf")
-        return np.stack([self.errors.mean(axis=1), ends, self.errors.max(axis=1)], axis=1)
+        found = np.stack([self.errors.mean(axis=1), ends, self.errors.max(axis=1)], axis=1)
+        if self.pairs.max() < 2:
+            found[:, 1:] = np.nan
+        return found
 
 
 def hoeffding_weights(differences: ArrayLike, test_size: int) -> Array:
@@ -90,6 +98,7 @@ def sign_errors(
         weighted[:, kept] / total[kept],
         [names[number] for number in which[kept]],
         total[kept],
+        np.bincount(environment, weights > 0, minlength=len(pairs))[kept].astype(np.int64),
         int((~kept).sum()),
         float(weights.sum() ** 2 / squares) if squares > 0 else 0.0,
     )

@@ -10,7 +10,7 @@ from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatt
 
 from prunability.measures import HEADLINE_MEASURE
 from prunability.pruning import HEADLINE
-from prunability.statistics import Estimate
+from prunability.resampling import Estimate
 from prunability.style import COLOURS, FAMILIES, MARKERS
 from prunability.tables import TARGETS
 
@@ -81,6 +81,25 @@ def scatter_by_hyperparameter(
             ax.set_xlabel("prunability (kept fraction)")
         if number % columns == 0:
             ax.set_ylabel(TARGETS["test_loss"])
+
+
+def tau_by_level(ax: Axes, table: pd.DataFrame, overall: float) -> None:
+    """Tau of prunability with its intervals, a row for each level of each hyperparameter; ``overall`` is dotted."""
+    places = np.arange(len(table))[::-1]
+    names = list(dict.fromkeys(table["hyperparameter"]))
+    colours = [COLOURS[names.index(name) % len(COLOURS)] for name in table["hyperparameter"]]
+    ax.axvline(0, color="#555555", lw=0.6)
+    ax.axvline(overall, color="#555555", lw=0.8, ls=":")
+    ax.hlines(places, table["low"], table["high"], color=colours, lw=2.4, alpha=0.5)
+    ax.hlines(places - 0.22, table["seeds_low"], table["seeds_high"], color=colours, lw=0.8)
+    ax.scatter(table["tau"], places, color=colours, s=12, zorder=3)
+    labels = [
+        f"{name.replace('_', ' ')} {level:g} (n = {n:.0f})"
+        for name, level, n in zip(table["hyperparameter"], table["level"], table["n"], strict=True)
+    ]
+    ax.set_yticks(places, labels)
+    ax.grid(axis="y", visible=False)
+    ax.set(xlabel="Kendall τ with test loss", ylim=(-0.7, len(table) - 0.3))
 
 
 def pruning_curve(ax: Axes, curves: pd.DataFrame, loss: float, limit: float, answers: Mapping[str, float]) -> None:

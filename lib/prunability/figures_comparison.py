@@ -6,12 +6,15 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from prunability.claims import LITTLE_INFORMATION
+from prunability.claims.shared import LITTLE
 from prunability.environments import SignErrors
 from prunability.figures import by_family, measure_rows
 from prunability.measures import HEADLINE_MEASURE
 from prunability.style import COLOURS, FAMILIES
 from prunability.tables import TARGETS
+
+# The families of what C4 names.
+FAMILY_OF = {"margin": "output", "optimization speed": "speed"}
 
 
 def matrix(ax: Axes, table: pd.DataFrame, headline: str, label: str, low: float = 0.0) -> None:
@@ -58,7 +61,7 @@ def shared_and_predictive(ax: Axes, table: pd.DataFrame) -> None:
             color=colour,
             arrowprops={"arrowstyle": "-", "lw": 0.4, "color": colour, "shrinkA": 0, "shrinkB": 0},
         )
-    ax.axvline(LITTLE_INFORMATION, color="#555555", lw=0.8, ls="--")
+    ax.axvline(LITTLE.value, color="#555555", lw=0.8, ls="--")
     ax.axhline(0, color="#555555", lw=0.6)
     ax.set(xlabel="mutual information with prunability (share of the smaller entropy)")
     ax.set_ylabel("Kendall τ with test loss")
@@ -87,13 +90,13 @@ def _offsets(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]
 
 
 def forest(axes: Sequence[Axes], table: pd.DataFrame) -> None:
-    """Partial taus of prunability with their intervals: a panel a target, a row for what is held fixed."""
+    """Partial associations of prunability with their intervals: a panel a target, a row for what is held fixed."""
     for ax, (target, title) in zip(axes, TARGETS.items(), strict=True):
         part = table[table["target"] == target]
         places = np.arange(len(part))[::-1]
-        colours = [FAMILIES.get(str(given), "#333333") for given in part["given"]]
+        colours = [FAMILIES.get(FAMILY_OF.get(given, given), "#333333") for given in part["given"]]
         ax.hlines(places, part["low"], part["high"], color=colours, lw=1.6)
-        ax.scatter(part["tau"], places, color=colours, s=18, zorder=3)
+        ax.scatter(part["association"], places, color=colours, s=18, zorder=3)
         names = [
             label if given == label else f"{given}: {label}"
             for given, label in zip(part["given"], part["label"], strict=True)
@@ -101,7 +104,7 @@ def forest(axes: Sequence[Axes], table: pd.DataFrame) -> None:
         ax.set_yticks(places, names)
         ax.axvline(0, color="#555555", lw=0.6)
         ax.grid(axis="y", visible=False)
-        ax.set(xlabel=f"partial τ of prunability with\n{title}", ylim=(-0.6, len(part) - 0.4))
+        ax.set(xlabel=f"partial association with\n{title}", ylim=(-0.6, len(part) - 0.4))
     axes[0].set_ylabel("given")
 
 

@@ -8,14 +8,16 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from prunability.claims import SHORT
-from prunability.sensitivity import GROUPS, THRESHOLDS
+from prunability.claims import CLAIMS
+from prunability.config import VERSION
+from prunability.sensitivity import AS_IT_IS, VARIED
 
 # A light tint and a sign for each verdict: either tells them apart.
 LOOKS = {
     "supported": ("#8fd6bd", "✓"),
     "not supported": ("#f2b08a", "✗"),
     "inconclusive": ("#e6e6e6", "?"),
+    "cannot decide": ("#d9d3ee", "○"),
     "insufficient n": ("#f7f7f7", "–"),
 }
 SIGNS = {verdict: sign for verdict, (_, sign) in LOOKS.items()}
@@ -27,7 +29,7 @@ def _cell(ax: Axes, column: float, row: float, verdict: str) -> None:
 
 def _grid(ax: Axes, columns: int, claims: Sequence[str]) -> None:
     ax.set(xlim=(-0.5, columns - 0.5), ylim=(len(claims) - 0.5, -0.5), yticks=range(len(claims)))
-    ax.set_yticklabels([f"{claim} {SHORT[claim]}" for claim in claims])
+    ax.set_yticklabels([f"{claim} {CLAIMS[claim].short}" for claim in claims])
     ax.tick_params(length=0)
     ax.grid(visible=False)
     ax.spines[:].set_visible(False)
@@ -45,6 +47,8 @@ def verdict_table(ax: Axes, table: pd.DataFrame) -> None:
         wide = max(30, 130 // len(columns))
         lines = [fill(row["statistic"], wide), row["estimate"]] if row["statistic"] else []
         wanted = f"wanted: {row['wanted']}; " if row["statistic"] else ""
+        if row["verdict"] == "cannot decide":
+            lines, wanted = [fill(row["undecided"], wide)], ""
         ax.text(
             x, y + 0.14, "\n".join([*lines, fill(f"{wanted}n = {row['n']}", wide)]), ha="center", va="center",
             fontsize=5.6, linespacing=1.1,
@@ -54,25 +58,33 @@ def verdict_table(ax: Axes, table: pd.DataFrame) -> None:
         if (columns[x], claims[y]) not in known:
             ax.text(x, y, "no results", ha="center", va="center", fontsize=5.6, color="#555555")
     ax.xaxis.tick_top()
-    ax.set_xticks(
-        range(len(columns)), [f"{name}: {table['data'][table['profile'] == name].iloc[0]}" for name in columns]
-    )
+    ax.set_xticks(range(len(columns)), [_heading(table[table["profile"] == name]) for name in columns])
+
+
+def _heading(part: pd.DataFrame) -> str:
+    """A profile with its data and, where it is an earlier one, the version of the protocol that made its runs."""
+    first = part.iloc[0]
+    made = "" if first["version"] == VERSION else f"\n(made by version {first['version']} of the protocol)"
+    return f"{first['profile']}: {first['data']}{made}"
 
 
 def sensitivity_table(ax: Axes, table: pd.DataFrame, profile: str, labels: bool) -> None:
     """Claims in rows, what is varied in columns, a sign a cell, of one profile; ``labels`` names the columns."""
-    keys = list(dict.fromkeys(zip(table["varied"], table["setting"], strict=True)))
-    # Claims have thresholds of their own: in the order of their values.
-    keys.sort(key=lambda key: (GROUPS.index(key[0]), float(key[1]) if key[0] in THRESHOLDS else 0))
+    names = dict.fromkeys(table["varied"])
+    order = [AS_IT_IS, *(name for name in names if name not in (AS_IT_IS, *VARIED)), *VARIED]
+    # Claims share thresholds: in the order of their values.
+    values = table.fillna({"value": 0.0})[["varied", "setting", "value"]].drop_duplicates()
+    rows = sorted(values.itertuples(index=False), key=lambda row: (order.index(row[0]), row[2]))
+    keys = [(str(row[0]), str(row[1])) for row in rows]
     claims = sorted(set(table["claim"]))
     _grid(ax, len(keys), claims)
     for _, row in table[table["profile"] == profile].iterrows():
         x, y = keys.index((row["varied"], row["setting"])), claims.index(row["claim"])
         _cell(ax, x, y, row["verdict"])
         ax.text(x, y, LOOKS[row["verdict"]][1], ha="center", va="center", fontsize=7)
-    ax.set_title(f"profile {profile}", loc="left", fontsize=7.5, pad=12)
+    ax.set_title(f"profile {profile}", loc="left", fontsize=7.5, pad=18)
     ax.set_xticks(
-        range(len(keys)), [fill(setting or varied, 15) for varied, setting in keys] if labels else [], rotation=90
+        range(len(keys)), [fill(setting or varied, 18) for varied, setting in keys] if labels else [], rotation=90
     )
     groups = [varied for varied, _ in keys]
     for place in range(1, len(groups)):
@@ -80,9 +92,10 @@ def sensitivity_table(ax: Axes, table: pd.DataFrame, profile: str, labels: bool)
             ax.axvline(place - 0.5, color="#555555", lw=0.8)
     for group in dict.fromkeys(groups):
         places = [place for place, name in enumerate(groups) if name == group]
+        heading = fill(group, 3 * len(places)) if len(places) > 1 else ""
         ax.text(
-            (places[0] + places[-1]) / 2, 1.02, group if len(places) > 1 else "", fontsize=6.5, color="#333333",
-            transform=ax.get_xaxis_transform(), ha="center",
+            (places[0] + places[-1]) / 2, 1.02, heading, fontsize=6.5, color="#333333",
+            transform=ax.get_xaxis_transform(), ha="center", linespacing=0.95,
         )  # fmt: skip
 
 

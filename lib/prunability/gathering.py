@@ -1,116 +1,165 @@
-"""Where the runs of a notebook come from: the run store, else the published table, else training."""
+"""Where the runs of a notebook come from: one's own run store, completed where it lacks, or a published table."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
 from prunability import published
-from prunability.config import Execution, PrunabilityError
+from prunability.config import VERSION, Execution, PrunabilityError
 from prunability.cost import in_words, seconds_an_epoch
 from prunability.data import CIFAR10, at_hand, load_images
 from prunability.jobs import lacking
+from prunability.measures import REGISTRY
+from prunability.published import Published
 from prunability.runner import complete, survey
 from prunability.store import Record
-from prunability.studies import Study, expand, find_profile
+from prunability.studies import Study, expand, find_profile, having
+
+From = Literal["own", "published"]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A study, and the published table whose runs are shown; without one, the runs are one's own."""
+
+    study: Study
+    table: Published | None = None
 
 
 @dataclass(frozen=True)
 class Gathered:
-    """The finished runs of a study, on which images, where they come from, and how many the study lacks.
+    """The finished runs of a study, on which images, where from, how many it lacks, and made by which version.
 
-    ``named`` is the source that the profile names, where images of another, or none, are at hand.
+    ``instead_of`` is the source that the profile names where the images are others. ``without`` names the
+    measures that no run has.
     """
 
     records: list[Record]
     title: str
-    origins: Mapping[str, int]
+    origin: str
     missing: int
-    named: str = ""
+    version: int = VERSION
+    instead_of: str = ""
+    without: tuple[str, ...] = ()
 
     @property
     def words(self) -> str:
         """In a line or two, for a notebook."""
-        places = [f"{number} from the {origin}" for origin, number in self.origins.items() if number]
         lacking = f"; {self.missing} of the study's runs are missing" if self.missing else ""
-        instead = f" The profile names {self.named}, which is not here: these runs are shown instead."
-        return f"Runs on {self.title}: {', '.join(places) or 'none'}{lacking}.{instead if self.named else ''}"
+        found = f"{len(self.records)} from the {self.origin}" if self.records else "none"
+        made = f", made by version {self.version} of the protocol" if self.version != VERSION else ""
+        said = f"Runs on {self.title}: {found}{made}{lacking}."
+        if self.instead_of:
+            said += f" The profile names {self.instead_of}: the runs shown are on other images."
+        if self.without:
+            said += f" No value is there of {', '.join(self.without)}: measured anew, or defined anew, since."
+        return said
 
 
-def choose(study: str, profile: str, data: str, seed: int, execution: Execution) -> Study:
-    """The study on the images asked for; where none are, on those of its published table if there is one.
+def origin_of(profile: str, wanted: str, data: str, results: Path) -> From:
+    """Whether a profile shows one's own runs or the published ones, where that is not said.
 
-    The profile's own images come before those of the table only where the store has all runs on them.
+    One's own where other data are named, where the profile takes minutes, and where nothing is published.
 
     Raises:
-        PrunabilityError: a name is unknown, or the data cannot be had or do not fit.
+        PrunabilityError: ``wanted`` is neither.
+    """
+    if wanted in ("own", "published"):
+        return wanted  # type: ignore[return-value]
+    if wanted:
+        raise PrunabilityError(f"runs_from: {wanted!r} must be own, published, or empty for the usual")
+    studies = having(profile)
+    tables = any(published.place(results, study, profile).exists() for study in studies)
+    made_here = any(find_profile(study, profile).made_here for study in studies)
+    return "own" if data or made_here or not tables else "published"
+
+
+def choose(study: str, profile: str, data: str, seed: int, origin: From, execution: Execution) -> Chosen:
+    """The study on the images asked for, or as its published table has it.
+
+    Raises:
+        PrunabilityError: a name is unknown, the data cannot be had or do not fit, or nothing is published.
     """
     found = find_profile(study, profile)
+    if origin == "published":
+        table = published.find(execution.results, study, profile)
+        if table is None:
+            raise PrunabilityError(
+                f"{study}, {profile}: nothing is published in {execution.results}; take runs_from=own"
+            )
+        if data:
+            raise PrunabilityError(
+                f"data={data} goes with one's own runs: published ones are of {table.origin.data.title}"
+            )
+        return of_table(table)
     source, folder = data or found.data, execution.data
-    table = published.find(execution.results, study, profile)
-
-    def own() -> Study:
-        if found.gpu and not at_hand(source, folder):  # nothing is downloaded only to be refused
-            check(expand(study, profile, found, source, CIFAR10, seed), execution)
-        return expand(study, profile, found, source, load_images(source, folder).facts, seed)
-
-    if table is None:
-        return own()
-    if data or at_hand(source, folder):
-        opened = own()
-        if data or opened.data.checksum == table.origin.data.checksum or not survey(opened, execution).untrained:
-            return with_table(opened, table)
-    shown = of_table(table, seed)
-    return shown if shown.published else own()
+    if found.gpu and not at_hand(source, folder):  # nothing is downloaded only to be refused
+        check(Chosen(expand(study, profile, found, source, CIFAR10, seed)), execution)
+    return Chosen(expand(study, profile, found, source, load_images(source, folder).facts, seed))
 
 
-def of_table(table: published.Published, seed: int) -> Study:
-    """The study of a published table, on the table's images, which are not at hand."""
+def of_table(table: Published) -> Chosen:
+    """The study of a published table, on its images and of its version and seed."""
     origin = table.origin
     profile = find_profile(origin.study, origin.profile)
-    return with_table(expand(origin.study, origin.profile, profile, None, origin.data, seed), table)
+    study = expand(origin.study, origin.profile, profile, None, origin.data, origin.seed, table.version)
+    return Chosen(study, table)
 
 
-def with_table(study: Study, table: published.Published) -> Study:
-    """With those finished runs of a table that are the study's own: a run's hash names its images too."""
-    own = {run.hash for run in study.runs}
-    found = {r.config.hash: r for r in table.records if r.config.hash in own and not lacking(r)}
-    return replace(study, published=found)
+def of_study(study: Study, records: Sequence[Record]) -> list[Record]:
+    """Those records that are of a study's runs, in its order: a run's hash names its images too."""
+    known: Mapping[str, Record] = {record.config.hash: record for record in records}
+    return [known[run.hash] for run in study.runs if run.hash in known]
 
 
-def gather(study: Study, execution: Execution) -> Gathered:
-    """The finished runs of a study, those that are missing made where that is sensible.
+def gather(chosen: Chosen, execution: Execution) -> Gathered:
+    """The finished runs of a study, those that are missing made where they are one's own.
 
     Raises:
-        PrunabilityError: runs are missing that ask for a GPU, there is none, and nothing was published.
+        PrunabilityError: runs are missing that ask for a GPU and there is none, or a table has none of the study's.
     """
-    check(study, execution)
-    found = survey(study, execution)
-    records, missing = found.done, len(found.untrained) + len(found.unmeasured)
-    if missing and _makes(study, execution):
-        records, missing = complete(study, execution), 0
-    from_table = sum(study.published.get(record.config.hash) is record for record in records)
+    check(chosen, execution)
+    study, table = chosen.study, chosen.table
+    if table is None:
+        found = survey(study, execution)
+        if found.untrained or found.unmeasured:
+            complete(study, execution)
+            found = survey(study, execution)
+        return Gathered(found.done, study.data.title, "run store", len(study.runs) - len(found.done))
+    records = of_study(study, table.records)
+    if not records:
+        raise PrunabilityError(
+            f"{study.name}, {study.profile}: no run of the published table is of this study, whose profile has "
+            "changed since. Export it anew, or take runs_from=own"
+        )
+    source = find_profile(study.name, study.profile).data
+    named = {"cifar10": CIFAR10.title}.get(source, source)
+    absent = [set(lacking(record)) for record in records if record.result.status != "diverged"]
+    without = [m.label for name in set.intersection(*absent) for m in REGISTRY[name].measures] if absent else []
     return Gathered(
         records,
         study.data.title,
-        {"run store": len(records) - from_table, "published table": from_table},
-        missing,
-        "" if study.source or study.data.title == CIFAR10.title else find_profile(study.name, study.profile).data,
+        "published table",
+        len(study.runs) - len(records),
+        table.version,
+        "" if study.data.title == named else named,
+        tuple(without),
     )
 
 
-def _makes(study: Study, execution: Execution) -> bool:
-    """Whether what is missing is made here: the images are, and a GPU where the study asks for one."""
-    return study.source is not None and (execution.torch_device.type == "cuda" or not study.gpu)
-
-
-def check(study: Study, execution: Execution) -> None:
-    """Whether a study has something to show.
+def check(chosen: Chosen, execution: Execution) -> None:
+    """See that what is shown can be had.
 
     Raises:
-        PrunabilityError: runs are missing that ask for a GPU, there is none, and nothing was published.
+        PrunabilityError: runs are missing that ask for a GPU, and there is none.
     """
+    study = chosen.study
+    if chosen.table is not None or not study.gpu or execution.torch_device.type == "cuda":
+        return
     found = survey(study, execution)
     configs, missing = found.untrained, len(found.untrained) + len(found.unmeasured)
-    if not missing or study.published or _makes(study, execution):
+    if not missing:
         return
     cost = ""
     if configs:
@@ -121,7 +170,7 @@ def check(study: Study, execution: Execution) -> None:
         )
     source = f" --data {study.source}" if study.source != find_profile(study.name, study.profile).data else ""
     raise PrunabilityError(
-        f"{study.name}, {study.profile}: {missing} of {len(study.runs)} runs are missing, there is no published "
-        f"table of them, and no GPU.{cost} To make them all the same, here or better on a machine with a GPU:\n"
+        f"{study.name}, {study.profile}: {missing} of {len(study.runs)} runs are missing, and there is no "
+        f"GPU.{cost} To make them all the same, here or better on a machine with a GPU:\n"
         f"    .venv/bin/prunability run {study.name} --profile {study.profile}{source}"
     )

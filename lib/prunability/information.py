@@ -12,7 +12,8 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from prunability.statistics import Array, pair_signs, pair_sums
+from prunability.resampling import Array, Draws, pair_sums
+from prunability.statistics import pair_signs
 
 # Sign pairs whose counts give those of all nine: swapping the runs of a pair flips both signs.
 HALF = ((1, 1), (1, -1), (1, 0), (0, 1), (0, 0))
@@ -112,28 +113,25 @@ def _plogp(counts: Array) -> float:
     return float((positive * np.log(positive)).sum())
 
 
-def pair_information(columns: ArrayLike, counts: ArrayLike | None = None, rows: int | None = None) -> Array:
+def pair_information(columns: ArrayLike, draws: Draws | None = None, rows: int | None = None) -> Array:
     """Normalised mutual information [B, rows, m] between pair signs: of the first ``rows`` columns with all [m, n].
 
-    I(V_x; V_y) / min(H(V_x), H(V_y)), for runs drawn ``counts`` [B, n] times; without counts B is 1. Two
-    copies of one run are no pair of distinct runs and do not enter. NaN where a column is constant. By
-    default every column has its row.
+    I(V_x; V_y) / min(H(V_x), H(V_y)), of resamples where there are draws; without them B is 1. Two copies of one
+    run are no pair of distinct runs and do not enter. NaN where a column is constant. By default every
+    column has its row.
     """
     signs = pair_signs(columns)
     moving, rows = np.abs(signs), len(signs) if rows is None else rows
-    n = signs.shape[1]
-    drawn = np.ones((1, n), dtype=np.int64) if counts is None else np.atleast_2d(np.asarray(counts))
-    agree = np.empty((len(drawn), rows, len(signs)))
-    both = np.empty_like(agree)
-    for row in range(rows):
-        for filled, factor in ((agree, signs), (both, moving)):
-            for column in range(row, len(signs)):
-                filled[:, row, column] = pair_sums(factor[row] * factor[column], drawn)
-                if column < rows:
-                    filled[:, column, row] = filled[:, row, column]
-    sizes = np.stack([pair_sums(own, drawn) for own in moving], axis=1)
-    distinct = (1 - np.eye(n)).astype(signs.dtype)
-    return _ratio(agree, both, sizes, pair_sums(distinct, drawn)[:, None, None])
+    distinct = (1 - np.eye(signs.shape[1])).astype(signs.dtype)
+
+    def sums(values: NDArray[np.floating]) -> Array:
+        found: Array = values.sum(axis=(1, 2), dtype=np.float64)[None] / 2
+        return found if draws is None else pair_sums(values, draws)
+
+    alone = sums(np.concatenate([moving, distinct[None]]))
+    of_rows = [sums(np.concatenate([signs * signs[row], moving * moving[row]])) for row in range(rows)]
+    agree, both = np.split(np.stack(of_rows, axis=1), 2, axis=2)
+    return _ratio(agree, both, alone[:, :-1], alone[:, -1:, None])
 
 
 def _ratio(agree: Array, both: Array, moving: Array, total: Array) -> Array:

@@ -69,12 +69,12 @@ def execute(notebooks: Sequence[Path], values: Mapping[str, Any], workers: int =
     for path in notebooks:
         for study in having(profile, studies_of(path)):
             checked[study] = validate(study, dict(values), strict=False)
-    folder = next(iter(checked.values())).figures_folder / "notebooks"
+    folder = next(iter(checked.values())).folder / "notebooks"
     executions = {study: parameters.execution(workers) for study, parameters in checked.items()}
     opened, refused = {}, []
     for study, p in checked.items():
         try:
-            opened[study] = choose(study, p.profile, p.data, p.seed, executions[study])
+            opened[study] = choose(study, p.profile, p.data, p.seed, p.origin, executions[study])
             check(opened[study], executions[study])
         except PrunabilityError as error:
             refused.append(str(error))

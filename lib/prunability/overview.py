@@ -8,21 +8,23 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from prunability import style
-from prunability.claims import Claim, decisive
-from prunability.gathering import Gathered, of_table
+from prunability.claims import Case, Finding, case_of, decisive, of_study
+from prunability.config import PrunabilityError
+from prunability.gathering import gather, of_table
 from prunability.published import find, source_checksum
-from prunability.sensitivity import judged, sensitivity
+from prunability.reproduction import reproduction, words
+from prunability.sensitivity import sensitivity
 from prunability.session import Parameters, Session, open_session
 from prunability.studies import STUDIES, having, profiles
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What one profile of a study says: its session, the compared runs of its main grid, its claims."""
+    """What one profile of a study says: its session, the compared runs of its main grid, what they come to."""
 
     session: Session
-    table: pd.DataFrame
-    claims: tuple[Claim, ...]
+    case: Case
+    findings: tuple[Finding, ...]
 
     @property
     def what(self) -> str:
@@ -42,28 +44,45 @@ class Overview:
     def verdicts(self) -> pd.DataFrame:
         """A row for each claim and profile, with the condition that decides it.
 
-        The columns are claim, profile, data, n, verdict, statistic, estimate and wanted.
+        The columns are claim, profile, data, version, n, verdict, statistic, estimate, wanted and undecided.
         """
         rows = []
         for found in self.evidence:
             study = found.session.study
-            for claim in found.claims:
-                condition = decisive(claim)
+            for finding in found.findings:
+                condition = decisive(finding.criteria)
                 words = (condition.statistic, condition.words, condition.wanted) if condition else ("", "", "")
-                rows.append((claim.id, study.profile, study.data.title, claim.n, claim.verdict, *words))
-        heads = ["claim", "profile", "data", "n", "verdict", "statistic", "estimate", "wanted"]
-        table = pd.DataFrame(rows, columns=heads)
+                where = (study.profile, study.data.title, found.session.gathered.version)
+                rows.append((finding.claim, *where, finding.n, finding.verdict, *words, finding.undecided))
+        heads = ["claim", "profile", "data", "version", "n", "verdict", "statistic", "estimate", "wanted"]
+        table = pd.DataFrame(rows, columns=[*heads, "undecided"])
         return table.sort_values("claim", kind="stable", ignore_index=True)
 
     def sensitivity(self) -> pd.DataFrame:
-        """The verdicts with one thing varied at a time: profile, claim, varied, setting, verdict."""
+        """The verdicts with one thing varied at a time: profile, claim, varied, setting, value, verdict."""
         parts = [
-            sensitivity(found.session.study, found.table, self.parameters.seed).assign(
-                profile=found.session.study.profile
-            )
+            sensitivity(found.session.study.name, found.case).assign(profile=found.session.study.profile)
             for found in self.evidence
         ]
         return pd.concat(parts, ignore_index=True)
+
+    def reproduction(self) -> str:
+        """How one's own runs compare with the published ones, in Markdown."""
+        parts = []
+        for session in (found.session for found in self.evidence if found.session.chosen.table is None):
+            study = session.study
+            table = find(session.execution.results, study.name, study.profile)
+            if table is not None:
+                try:
+                    parts.append(words(reproduction(study, session.records, table, self.parameters.seed)))
+                except PrunabilityError as error:
+                    parts.append(f"{error}.")
+        if parts:
+            return "\n\n".join(parts)
+        own = self.parameters.origin == "own"
+        return (
+            "Nothing is published to compare with." if own else "The runs shown are the published ones themselves."
+        )
 
     def provenance(self) -> dict[str, Any]:
         """What the figures were made from."""
@@ -77,12 +96,13 @@ class Overview:
 
     def save(self, figure: Figure, name: str, numbers: pd.DataFrame) -> Figure:
         """Save a figure with its numbers and provenance; the data of each profile and n stand below it."""
-        groups: dict[tuple[str, str], list[str]] = {}
+        groups: dict[str, list[str]] = {}
         for found in self.evidence:
             study = found.session.study
-            groups.setdefault((study.profile, study.data.title), []).append(f"{len(found.table)} ({study.name})")
-        note = "; ".join(f"{profile}: {title}, n = {' and '.join(n)}" for (profile, title), n in groups.items())
-        return style.save(figure, name, self.parameters.figures_folder, numbers, self.provenance(), note)
+            what = f"{study.profile}: {study.data.title}{found.session.made_by}"
+            groups.setdefault(what, []).append(f"{len(found.case.table)} ({study.name})")
+        note = "; ".join(f"{what}, n = {' and '.join(n)}" for what, n in groups.items())
+        return style.save(figure, name, self.parameters.folder, numbers, self.provenance(), note)
 
 
 def open_overview(**values: Any) -> Overview:
@@ -107,21 +127,17 @@ def _published(like: Session, study: str, profile: str) -> Session | None:
     table = find(like.execution.results, study, profile) if profile in profiles(study) else None
     if table is None:
         return None
-    opened = of_table(table, table.origin.seed)
-    records = [opened.published[run.hash] for run in opened.runs if run.hash in opened.published]
-    if not records:  # the profile or the measures have changed since
-        return None
-    missing = len(opened.runs) - len(records)
-    gathered = Gathered(records, opened.data.title, {"published table": len(records)}, missing)
     parameters = like.parameters.model_copy(update={"profile": profile, "seed": table.origin.seed})
-    return Session(opened, parameters, like.execution, gathered)
+    session = Session(of_table(table), parameters, like.execution)
+    session.gathered = gather(session.chosen, like.execution)
+    return session
 
 
 def _evidence(session: Session, seed: int) -> Evidence:
-    table = session.main()
-    return Evidence(session, table, tuple(judged(session.study, table, seed)))
+    case = case_of(session.study, session.main(), seed)
+    return Evidence(session, case, tuple(claim.judge(case) for claim in of_study(session.study.name)))
 
 
-def of_claim(overview: Overview, key: str) -> Sequence[tuple[Evidence, Claim]]:
+def of_claim(overview: Overview, key: str) -> Sequence[tuple[Evidence, Finding]]:
     """What each profile says of a claim."""
-    return [(found, claim) for found in overview.evidence for claim in found.claims if claim.id == key]
+    return [(found, finding) for found in overview.evidence for finding in found.findings if finding.claim == key]

@@ -15,13 +15,13 @@ import pyarrow as pa
 from pyarrow import parquet
 from pydantic import ValidationError
 
-from prunability.config import PrunabilityError, explain
+from prunability.config import VERSION, PrunabilityError, explain
 from prunability.data import TITLES, DataFacts
 from prunability.store import Record, record_of
 
 METADATA = b"prunability"
 PACKAGE = Path(__file__).parent
-MEND = "Restore it or export it anew; without a published table at its place, the runs of the store are used"
+MEND = "Restore it or export it anew, or take one's own runs (runs_from=own)"
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,11 @@ class Published:
 
     origin: Origin
     records: tuple[Record, ...]
+
+    @property
+    def version(self) -> int:
+        """The version of the meaning of a configuration by which its runs were made."""
+        return self.records[0].config.version if self.records else VERSION
 
 
 def source_checksum() -> str:
@@ -88,6 +93,8 @@ def read(path: Path) -> Published:
         data = DataFacts(**{**facts["data"], "shape": tuple(facts["data"]["shape"])})
         data = data._replace(title=TITLES.get(data.checksum, data.title))
         records = tuple(_record(row) for row in found.to_pylist())
+        if len(versions := {record.config.version for record in records}) > 1:
+            raise ValueError(f"its runs are of several versions, {', '.join(map(str, sorted(versions)))}")
         return Published(Origin(**{**facts, "data": data}), records)
     except OSError as error:
         raise PrunabilityError(f"{path}: cannot be read as a table of runs: {error}") from error

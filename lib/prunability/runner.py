@@ -36,17 +36,14 @@ class Progress:
 def survey(study: Study, execution: Execution) -> Progress:
     """What of a study is done and what is not; raises the store's errors for damaged records.
 
-    A run counts if the store has it or, finished, the published table. One that lacks measures, and whose
-    weights are not here to take them from, is as good as untrained.
+    One that lacks measures, and whose weights are not here to take them from, is as good as untrained.
     """
     store = RunStore(execution.runs)
     done, untrained, unmeasured = [], [], []
     for config in study.runs:
-        record, published = store.load(config), study.published.get(config.hash)
+        record = store.load(config)
         if record is not None and not lacking(record):
             done.append(record)
-        elif published is not None and not lacking(published):
-            done.append(published)
         elif record is not None and store.has_weights(config):
             unmeasured.append(record)
         else:

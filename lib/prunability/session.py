@@ -11,14 +11,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from prunability import claims as claims_module
 from prunability import style
-from prunability.claims import Claim
-from prunability.config import Execution, PrunabilityError, explain, writable
+from prunability.claims import Case, Finding, case_of
+from prunability.claims import words as claims_words
+from prunability.config import VERSION, Execution, PrunabilityError, explain, writable
 from prunability.curves import Curves
-from prunability.gathering import Gathered, choose, gather
+from prunability.gathering import Chosen, From, Gathered, choose, gather, origin_of
 from prunability.published import source_checksum
-from prunability.store import Record, checksum_of
+from prunability.store import Record, checksum_of, processor_of
 from prunability.studies import Study, find_profile
 from prunability.tables import compared, left_out, runs_table
 
@@ -43,11 +43,20 @@ class Parameters(BaseModel):
     device: str = "auto"
     figures: str = ""
     runs: str = ""
+    runs_from: str = ""
 
     @property
-    def figures_folder(self) -> Path:
-        """Where figures go."""
-        return Path(self.figures).expanduser() if self.figures else project_root() / "figures" / self.profile
+    def origin(self) -> From:
+        """Whether one's own runs are shown or the published ones."""
+        return origin_of(self.profile, self.runs_from, self.data, project_root() / "results")
+
+    @property
+    def folder(self) -> Path:
+        """Where figures go: those of one's own runs beside those of the published ones, which git keeps."""
+        if self.figures:
+            return Path(self.figures).expanduser()
+        figures = project_root() / "figures"
+        return figures / self.profile if self.origin == "published" else figures / "own" / self.profile
 
     def execution(self, workers: int = 0) -> Execution:
         """How and where to compute.
@@ -91,6 +100,7 @@ def validate(study: str, values: dict[str, Any], *, strict: bool = True) -> Para
         raise PrunabilityError(f"parameters: {explain(error)}") from error
     find_profile(study, parameters.profile)
     parameters.execution()
+    _ = parameters.origin
     return parameters
 
 
@@ -98,10 +108,15 @@ def validate(study: str, values: dict[str, Any], *, strict: bool = True) -> Para
 class Session:
     """A study at a profile, with the folder for its figures."""
 
-    study: Study
+    chosen: Chosen
     parameters: Parameters
     execution: Execution
-    gathered: Gathered = field(default_factory=lambda: Gathered([], "", {}, 0))
+    gathered: Gathered = field(default_factory=lambda: Gathered([], "", "run store", 0))
+
+    @property
+    def study(self) -> Study:
+        """The study."""
+        return self.chosen.study
 
     @property
     def records(self) -> list[Record]:
@@ -113,7 +128,7 @@ class Session:
 
         Prints where they come from.
         """
-        self.gathered = gather(self.study, self.execution)
+        self.gathered = gather(self.chosen, self.execution)
         print(self.gathered.words)
         table = runs_table(self.records)
         if (usable := len(compared(table))) < 2:
@@ -124,9 +139,10 @@ class Session:
         return table
 
     @property
-    def folder(self) -> Path:
-        """Where the figures go."""
-        return self.parameters.figures_folder
+    def made_by(self) -> str:
+        """For captions: the version of the protocol that the runs were made by, where it is an earlier one."""
+        version = self.gathered.version
+        return "" if version == VERSION else f" (made by version {version} of the protocol)"
 
     @property
     def curves(self) -> Curves:
@@ -141,6 +157,10 @@ class Session:
         """The rows of a table of runs that belong to one of the study's grids."""
         return table[table["run"].isin(self.study.parts[name])].reset_index(drop=True)
 
+    def case(self) -> Case:
+        """What the study's claims are put to."""
+        return case_of(self.study, self.main(), self.parameters.seed)
+
     def provenance(self) -> dict[str, Any]:
         """What a figure was made from: code, configuration, records, versions. No time and no place."""
         table = runs_table(self.records)
@@ -152,10 +172,11 @@ class Session:
             },
             "data": {"title": self.study.data.title, "checksum": self.study.data.checksum},
             "records": checksum_of(self.records),
+            "made_by_version": self.gathered.version,
             "runs_used": len(compared(table)),
             "runs_left_out": left_out(table),
             "runs_missing": self.gathered.missing,
-            "devices": sorted({record.environment["device"] for record in self.records}),
+            "processors": sorted({processor_of(record) for record in self.records}),
             "versions": {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
         }  # fmt: skip
 
@@ -168,16 +189,14 @@ class Session:
         made = self.provenance()
         reasons = {**made["runs_left_out"]} | ({"not run": n} if (n := made["runs_missing"]) else {})
         left = "; ".join(f"{number} {reason}" for reason, number in reasons.items())
-        note = (
-            f"{self.study.data.title}, profile {self.study.profile}, {subject}n = {made['runs_used']} networks, "
-            f"left out: {left or 'none'}"
-        )
-        return style.save(figure, name, self.folder, numbers, made, note)
+        what = f"{self.study.data.title}, profile {self.study.profile}{self.made_by}"
+        note = f"{what}, {subject}n = {made['runs_used']} networks, left out: {left or 'none'}"
+        return style.save(figure, name, self.parameters.folder, numbers, made, note)
 
-    def conclude(self, claims: Sequence[Claim]) -> pd.DataFrame:
+    def conclude(self, findings: Sequence[Finding]) -> pd.DataFrame:
         """Write ``claims.json`` and return the table of criteria."""
-        claims_module.save(claims, self.folder, self.provenance())
-        return claims_module.table_of(claims)
+        claims_words.save(findings, self.parameters.folder, self.provenance())
+        return claims_words.table_of(findings)
 
 
 def open_session(study: str, **values: Any) -> Session:
@@ -188,6 +207,6 @@ def open_session(study: str, **values: Any) -> Session:
     """
     parameters = validate(study, values)
     execution = parameters.execution()
-    writable(parameters.figures_folder, "figures")
-    opened = choose(study, parameters.profile, parameters.data, parameters.seed, execution)
+    writable(parameters.folder, "figures")
+    opened = choose(study, parameters.profile, parameters.data, parameters.seed, parameters.origin, execution)
     return Session(opened, parameters, execution)

@@ -1,51 +1,24 @@
-"""Rank statistics over runs: pure functions of arrays, with intervals by resampling runs.
+"""Rank statistics over runs: pure functions of arrays; with draws of :mod:`prunability.resampling`, of resamples.
 
-Throughout, n is the number of runs, m of measures, B of resamples. A value that is not finite is an error
-here: whoever has such a column reports it by name and leaves it out.
+Throughout, n is the number of runs, m of measures, t of targets, B of resamples, which is 1 without draws. A
+value that is not finite is an error here: whoever has such a column reports it by name and leaves it out.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from prunability.seeding import seed_for
-
-Array = NDArray[np.float64]
-RESAMPLES = 1000
-CONFIDENCE = 0.95
-# Whole numbers below it are exact in float32, in which their sums are found faster.
-EXACT = 2**24
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A statistic with the ends of its bootstrap interval."""
-
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return self.words(2)
-
-    def words(self, digits: int) -> str:
-        """The value with its interval, to so many decimals."""
-        if not np.isfinite(self.value):
-            return "undefined"
-        if not np.isfinite([self.low, self.high]).all():
-            return f"{self.value:.{digits}f} [no interval]"
-        return f"{self.value:.{digits}f} [{self.low:.{digits}f}, {self.high:.{digits}f}]"
+from prunability.resampling import EXACT, Array, Draws, Estimate, Sample, estimate, estimates, pair_sums
 
 
 @dataclass(frozen=True)
 class Granulated:
     """Granulated tau: ψ for each hyperparameter, and their mean Ψ.
 
-    ``used`` and ``left_out`` count the cells of each hyperparameter; a cell is left out if it has fewer
-    than two runs or if the measure or the target is constant in it.
+    ``used`` and ``left_out`` count the cells of each hyperparameter; a cell is left out if no two of its runs
+    differ in the hyperparameter, or if the measure or the target is the same wherever they do.
     """
 
     psi: dict[str, float]
@@ -75,42 +48,31 @@ def pair_signs(columns: ArrayLike) -> NDArray[np.floating]:
     return signs
 
 
-def pair_sums(values: NDArray[np.floating], counts: NDArray[np.int64]) -> Array:
-    """Σ_{i<j} c_i c_j v_ij [B] for whole numbers v [n, n] and each row c of counts [B, n].
+def taus(
+    measures: ArrayLike, targets: ArrayLike, draws: Draws | None = None, pairs: NDArray[np.bool_] | None = None
+) -> Array:
+    """Kendall's tau-b [B, m, t] of measures [m, n] with targets [t, n]. Kendall 1945.
 
-    v is symmetric and 0 on its diagonal: two copies of one run are no pair.
-    """
-    weights = counts.astype(values.dtype)
-    found: Array = np.einsum("bi,bi->b", weights @ values, weights).astype(np.float64) / 2
-    return found
-
-
-@lru_cache(maxsize=8)
-def resample_counts(n: int, seed: int, resamples: int = RESAMPLES) -> NDArray[np.int64]:
-    """How often each run is drawn, [B, n]: n draws with replacement, seeded. Not to be written to."""
-    draws = np.random.default_rng(seed_for("bootstrap", seed)).integers(0, n, (resamples, n))
-    counts = np.stack([np.bincount(row, minlength=n) for row in draws])
-    counts.flags.writeable = False
-    return counts
-
-
-def taus(measures: ArrayLike, targets: ArrayLike, counts: ArrayLike | None = None) -> Array:
-    """Kendall's tau-b [B, m, t] of measures [m, n] with targets [t, n], for runs drawn ``counts`` [B, n] times.
-
-    Without counts, B is 1 and every run enters once. Two copies of a run are a tie, as they are when tau-b
-    is taken of the resampled columns. NaN where a column is constant. Kendall 1945.
+    NaN where a column is constant. ``pairs`` [n, n], symmetric, says which pairs enter; by default all. Two
+    copies of a run are a tie, as they are when tau-b is taken of the resampled columns.
     """
     x, y = pair_signs(measures), pair_signs(targets)
-    drawn = np.ones((1, x.shape[1]), dtype=np.int64) if counts is None else np.atleast_2d(np.asarray(counts))
-    shapes = (len(x), len(y)), (len(x),), (len(y),)
-    agreement, untied_x, untied_y = (np.empty((len(drawn), *shape)) for shape in shapes)
-    for i, j in np.ndindex(len(x), len(y)):
-        agreement[:, i, j] = pair_sums(x[i] * y[j], drawn)
-    for untied, signs in ((untied_x, x), (untied_y, y)):
-        for i, own in enumerate(signs):
-            untied[:, i] = pair_sums(np.abs(own), drawn)
+    if pairs is not None:
+        x = x * pairs
+    untied_x, untied_y = np.abs(x), np.abs(y)
+    if pairs is not None:
+        untied_y = untied_y * pairs
+    if draws is None:
+        flat_x, flat_y = x.reshape(len(x), x[0].size if len(x) else 0), y.reshape(len(y), -1)
+        agreement = (flat_x @ flat_y.T if len(x) else np.empty((0, len(y))))[None]
+        own, goal = untied_x.sum(axis=(1, 2))[None], untied_y.sum(axis=(1, 2))[None]
+    else:
+        both = (x[:, None] * y[None]).reshape(-1, *y.shape[1:])
+        sums = pair_sums(np.concatenate([both, untied_x, untied_y]), draws)
+        agreement, own, goal = np.split(sums, [len(both), len(both) + len(x)], axis=1)
+        agreement = agreement.reshape(len(sums), len(x), len(y))
     with np.errstate(invalid="ignore", divide="ignore"):
-        found: Array = agreement / np.sqrt(untied_x[:, :, None] * untied_y[:, None])
+        found: Array = agreement / np.sqrt(own[:, :, None].astype(np.float64) * goal[:, None])
     return found
 
 
@@ -119,58 +81,63 @@ def kendall_tau(x: ArrayLike, y: ArrayLike) -> float:
     return float(taus(x, y)[0, 0, 0])
 
 
-def interval(samples: ArrayLike, confidence: float = CONFIDENCE) -> tuple[Array, Array]:
-    """Percentile interval over the first axis; resamples without a value (NaN) are left out."""
-    tail = (1 - confidence) / 2
-    values = np.asarray(samples, dtype=np.float64)
-    columns = values.reshape(len(values), -1).T
-    ends = np.array(
-        [
-            np.quantile(finite, [tail, 1 - tail]) if len(finite := column[np.isfinite(column)]) else [np.nan] * 2
-            for column in columns
-        ]
-    )
-    return ends[:, 0].reshape(values.shape[1:]), ends[:, 1].reshape(values.shape[1:])
+def tau_estimates(measures: ArrayLike, targets: ArrayLike, sample: Sample) -> list[list[Estimate]]:
+    """Tau-b of each measure [m, n] with each target [t, n], with its intervals."""
+    width = len(np.atleast_2d(np.asarray(targets)))
+    flat = estimates(lambda draws: _rows(taus(measures, targets, draws)), sample)
+    return [flat[start : start + width] for start in range(0, len(flat), width)]
 
 
-def tau_estimates(measures: ArrayLike, targets: ArrayLike, seed: int) -> list[list[Estimate]]:
-    """Tau-b of each measure [m, n] with each target [t, n], with 95 % bootstrap intervals."""
-    counts = resample_counts(np.atleast_2d(np.asarray(measures)).shape[1], seed)
-    values = taus(measures, targets)[0]
-    low, high = interval(taus(measures, targets, counts))
-    return [
-        [Estimate(float(values[i, j]), float(low[i, j]), float(high[i, j])) for j in range(values.shape[1])]
-        for i in range(values.shape[0])
-    ]
+def _rows(values: Array) -> Array:
+    return values.reshape(len(values), -1)
 
 
-def tau_estimate(x: ArrayLike, y: ArrayLike, seed: int) -> Estimate:
-    """Tau-b of two columns [n] with its 95 % bootstrap interval."""
-    return tau_estimates(x, y, seed)[0][0]
+def tau_estimate(x: ArrayLike, y: ArrayLike, sample: Sample) -> Estimate:
+    """Tau-b of two columns [n] with its intervals."""
+    return tau_estimates(x, y, sample)[0][0]
 
 
-def partial_taus(x: ArrayLike, y: ArrayLike, given: ArrayLike, counts: ArrayLike | None = None) -> Array:
-    """Partial Kendall tau [B] of x [n] with y [n] given one or several columns [k, n].
+def tau_difference(x: ArrayLike, rival: ArrayLike, target: ArrayLike, sample: Sample) -> Estimate:
+    """τ(x, target) − τ(rival, target) of columns [n], paired: both of the same resamples."""
+    columns = np.vstack([np.atleast_2d(x), np.atleast_2d(rival)])
 
-    From the inverse P of the matrix of taus: −P_xy / sqrt(P_xx P_yy); with one given column this is
-    (τ_xy − τ_xz τ_yz) / sqrt((1 − τ_xz²)(1 − τ_yz²)), Kendall 1942. NaN where the matrix has no inverse.
+    def difference(draws: Draws | None) -> Array:
+        found = taus(columns, target, draws)[:, :, 0]
+        return found[:, 0] - found[:, 1]
+
+    return estimate(difference, sample)
+
+
+def tau_between(x: ArrayLike, y: ArrayLike, sample: Sample) -> Estimate:
+    """Tau-b of two columns [n] averaged over the runs of each setting, with its interval by settings."""
+    settings = np.unique(sample.settings, return_inverse=True)[1]
+    sizes = np.bincount(settings)
+    first, second = (np.bincount(settings, np.asarray(column, dtype=np.float64)) / sizes for column in (x, y))
+    return tau_estimate(first, second, sample.means)
+
+
+def tau_within(x: ArrayLike, y: ArrayLike, sample: Sample) -> Estimate:
+    """Tau-b of two columns [n] over the pairs of runs of one setting, with its interval by settings.
+
+    NaN where every setting has one run.
     """
-    columns = np.vstack([np.atleast_2d(x), np.atleast_2d(y), np.atleast_2d(given)])
-    matrices = taus(columns, columns, counts)
-    regular = np.flatnonzero(np.isfinite(matrices).all(axis=(1, 2)))
-    regular = regular[np.linalg.matrix_rank(matrices[regular], hermitian=True) == len(columns)]
-    inverse = np.linalg.inv(matrices[regular])
-    scale = inverse[:, 0, 0] * inverse[:, 1, 1]
-    result = np.full(len(matrices), np.nan)
-    result[regular] = -inverse[:, 0, 1] / np.sqrt(np.where(scale > 0, scale, np.nan))
-    return result
+    settings = np.unique(sample.settings, return_inverse=True)[1]
+    same = settings[:, None] == settings[None]
+    member = np.eye(int(settings.max()) + 1)[settings]
+    signs_x, signs_y = pair_signs(x)[0] * same, pair_signs(y)[0] * same
+    # The sums over pairs of each setting, [3, G]: a setting drawn twice counts twice.
+    sums = np.stack([(v @ member).sum(axis=0) for v in (signs_x * signs_y, np.abs(signs_x), np.abs(signs_y))])
 
+    def within(counts: Array) -> Array:
+        agreement, own, goal = (counts @ sums.T).T
+        with np.errstate(invalid="ignore", divide="ignore"):
+            found: Array = agreement / np.sqrt(own * goal)
+        return found
 
-def partial_tau_estimate(x: ArrayLike, y: ArrayLike, given: ArrayLike, seed: int) -> Estimate:
-    """Partial tau given one or several columns, with its 95 % bootstrap interval."""
-    counts = resample_counts(len(np.asarray(x)), seed)
-    low, high = interval(partial_taus(x, y, given, counts))
-    return Estimate(float(partial_taus(x, y, given)[0]), float(low), float(high))
+    def drawn(draws: Draws | None) -> Array:
+        return within(np.ones((1, sums.shape[1])) if draws is None else draws.counts.astype(np.float64))
+
+    return estimate(drawn, sample.means)
 
 
 def granulated_taus(
@@ -184,8 +151,8 @@ def granulated_taus(
         settings: [n, h], the value of each hyperparameter in each run.
         names: the h hyperparameters.
 
-    ψ_i is the mean, over all settings of the other hyperparameters, of tau among the runs that differ only
-    in hyperparameter i.
+    ψ_i is the mean, over all settings of the other hyperparameters, of tau over the pairs of runs that differ
+    in hyperparameter i: runs that differ in the seed alone are none.
     """
     table = np.asarray(settings, dtype=np.float64)
     x, y = np.atleast_2d(np.asarray(measures, dtype=np.float64)), np.asarray(target, dtype=np.float64)
@@ -193,21 +160,15 @@ def granulated_taus(
     for column, name in enumerate(names):
         _, cell = np.unique(np.delete(table, column, axis=1), axis=0, return_inverse=True)
         groups = [np.flatnonzero(cell.ravel() == number) for number in range(cell.max() + 1)]
-        inside = [taus(x[:, group], y[group])[0, :, 0] for group in groups if len(group) > 1]
+        inside = []
+        for group in groups:
+            level = table[group, column]
+            inside.append(taus(x[:, group], y[group], pairs=level[:, None] != level[None])[0, :, 0])
         for own, values in zip(found, np.array(inside).reshape(len(inside), len(x)).T, strict=True):
             finite = values[np.isfinite(values)]
             own.psi[name] = float(finite.mean()) if len(finite) else float("nan")
             own.used[name], own.left_out[name] = len(finite), len(groups) - len(finite)
     return found
-
-
-def tau_difference(x: ArrayLike, rival: ArrayLike, target: ArrayLike, seed: int) -> Estimate:
-    """τ(x, target) − τ(rival, target) of columns [n], with a 95 % interval from a paired bootstrap."""
-    columns = np.vstack([np.atleast_2d(x), np.atleast_2d(rival)])
-    value = taus(columns, target)[0, :, 0]
-    samples = taus(columns, target, resample_counts(columns.shape[1], seed))[:, :, 0]
-    low, high = interval(samples[:, 0] - samples[:, 1])
-    return Estimate(float(value[0] - value[1]), float(low), float(high))
 
 
 def adjusted_r2(columns: ArrayLike, target: ArrayLike) -> float:

@@ -184,6 +184,12 @@ def checksum_of(records: Iterable[Record]) -> str:
     return digest(sorted(record.checksum for record in records))
 
 
+def processor_of(record: Record) -> str:
+    """What a run was made on: the GPU or the processor, as far as its record says."""
+    made = record.environment
+    return str(made["device"]) if made["device"] != "cpu" else str(made.get("processor", made["machine"]))
+
+
 def record_of(raw: dict[str, Any]) -> Record:
     """A record from the content of its file."""
     result = {**raw["result"], "curve": [(running, loss) for running, loss in raw["result"]["curve"]]}

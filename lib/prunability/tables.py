@@ -9,6 +9,7 @@ import pandas as pd
 from prunability.measures import HEADLINE_MEASURE, REGISTRY, all_measures
 from prunability.measures.pruning import name_of
 from prunability.pruning import HEADLINE, PRUNERS, SWEEP, Tolerance
+from prunability.resampling import Estimate, Sample
 from prunability.statistics import granulated_taus, tau_estimate, tau_estimates
 from prunability.store import Record
 
@@ -39,7 +40,8 @@ def runs_table(records: Sequence[Record]) -> pd.DataFrame:
         if result.test_loss is not None and result.train_loss is not None:
             gap = result.test_loss - result.train_loss
         rows.append(
-            {"run": record.config.hash, "seed": record.config.seed, **network, **training}
+            {"run": record.config.hash, "setting": record.config.setting_hash, "seed": record.config.seed}
+            | {**network, **training}
             | {"label_noise": record.config.data.label_noise, "n_train": record.config.data.n_train}
             | {"status": result.status, "reason": result.reason, "epochs": result.epochs, "steps": result.steps}
             | {"train_loss": result.train_loss, "train_error": result.train_error}
@@ -59,6 +61,11 @@ def compared(table: pd.DataFrame) -> pd.DataFrame:
 def _enters(table: pd.DataFrame) -> pd.Series:
     spent = ~table["stop_at_target"] & (table["status"] == "not converged")
     return (table["status"] == "converged") | spent
+
+
+def sample_of(table: pd.DataFrame, seed: int) -> Sample:
+    """How the runs of a table are resampled: those of one setting together."""
+    return Sample(tuple(np.unique(table["setting"], return_inverse=True)[1].tolist()), seed)
 
 
 def together(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -92,19 +99,53 @@ def usable(table: pd.DataFrame, names: Iterable[str]) -> tuple[list[str], dict[s
     return kept, why
 
 
+ENDS = ["tau", "low", "high", "seeds_low", "seeds_high", "n"]
+
+
+def _ends(e: Estimate, n: int) -> tuple[float, ...]:
+    return (e.value, e.low, e.high, *(e.seeds or (float("nan"), float("nan"))), n)
+
+
 def correlations(table: pd.DataFrame, names: Iterable[str], seed: int) -> pd.DataFrame:
-    """Tau-b of each usable measure with each target: measure, label, family, target, tau, low, high, n."""
-    known = all_measures()
+    """Tau-b of each usable measure with each target: measure, label, family, target, tau and its intervals, n."""
+    known, heads = all_measures(), ["measure", "label", "family", "target", *ENDS]
     kept, _ = usable(table, names)
     if not kept or len(table) < 2:
-        return pd.DataFrame(columns=["measure", "label", "family", "target", "tau", "low", "high", "n"])
-    estimates = tau_estimates(table[kept].to_numpy().T, table[list(TARGETS)].to_numpy().T, seed)
+        return pd.DataFrame(columns=heads)
+    columns, goals = table[kept].to_numpy().T, table[list(TARGETS)].to_numpy().T
     rows = [
-        (name, known[name].label, known[name].family, target, e.value, e.low, e.high, len(table))
-        for name, row in zip(kept, estimates, strict=True)
+        (name, known[name].label, known[name].family, target, *_ends(e, len(table)))
+        for name, row in zip(kept, tau_estimates(columns, goals, sample_of(table, seed)), strict=True)
         for target, e in zip(TARGETS, row, strict=True)
     ]
-    return pd.DataFrame(rows, columns=["measure", "label", "family", "target", "tau", "low", "high", "n"])
+    return pd.DataFrame(rows, columns=heads)
+
+
+def by_level(
+    table: pd.DataFrame, measure: str, target: str, hyperparameters: Sequence[str], sample: Sample
+) -> pd.DataFrame:
+    """Tau of a measure with a target among the runs of each level of each hyperparameter alone."""
+    rows = []
+    for name in hyperparameters:
+        for level in sorted(table[name].unique()):
+            chosen = (table[name] == level).to_numpy()
+            part = table[chosen]
+            e = tau_estimate(part[measure], part[target], sample.part(chosen))
+            rows.append((name, level, *_ends(e, len(part))))
+    return pd.DataFrame(rows, columns=["hyperparameter", "level", *ENDS])
+
+
+def least_level(
+    table: pd.DataFrame, measure: str, target: str, hyperparameters: Sequence[str], sample: Sample
+) -> tuple[str, Estimate]:
+    """The level at which tau is smallest, such as ``depth 2``, and tau there; undefined ones do not count."""
+    rows = by_level(table, measure, target, hyperparameters, sample).dropna(subset="tau").sort_values("tau")
+    if rows.empty:
+        return "none", Estimate(float("nan"), float("nan"), float("nan"))
+    row = rows.iloc[0]
+    seeds = (row["seeds_low"], row["seeds_high"]) if np.isfinite(row["seeds_low"]) else None
+    words = f"{row['hyperparameter'].replace('_', ' ')} {row['level']:g}"
+    return words, Estimate(row["tau"], row["low"], row["high"], seeds)
 
 
 def sweep(table: pd.DataFrame, seed: int) -> pd.DataFrame:
@@ -120,14 +161,14 @@ def sweep(table: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 def size_sweep(table: pd.DataFrame, seed: int) -> pd.DataFrame:
     """Tau of prunability and of the kept-parameter count with the parameter count, at every tolerance."""
-    rows = []
+    rows, sample = [], sample_of(table, seed)
     for tolerance in SWEEP:
         name = name_of("magnitude", tolerance)
         kept = table[name] * table["prunable_weight_count"]
         for label, column in (("prunability", table[name]), ("kept parameters", kept)):
-            e = tau_estimate(column, table["parameter_count"], seed)
-            rows.append((tolerance.kind, tolerance.amount, label, e.value, e.low, e.high, len(table)))
-    return pd.DataFrame(rows, columns=["kind", "amount", "measure", "tau", "low", "high", "n"])
+            e = tau_estimate(column, table["parameter_count"], sample)
+            rows.append((tolerance.kind, tolerance.amount, label, *_ends(e, len(table))))
+    return pd.DataFrame(rows, columns=["kind", "amount", "measure", *ENDS])
 
 
 def granulated(
@@ -166,6 +207,6 @@ def ranked_measures() -> list[str]:
 
     The sweep over tolerances has a figure of its own; the number of prunable weights is the size again.
     """
-    sweep = {name for name in all_measures() if name.startswith("prunability_")}
+    sweep = {name for name, measure in all_measures().items() if measure.of_prunability == "variant"}
     keep = {name_of(pruner, tolerance) for pruner in PRUNERS for tolerance in (HEADLINE, RELATIVE)}
     return [name for name in all_measures() if name not in sweep - keep and name != "prunable_weight_count"]

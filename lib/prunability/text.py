@@ -1,29 +1,35 @@
 """Sentences of the notebooks, in Markdown, every number computed from the tables."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
+from scipy.optimize import brentq
 
-from prunability.claims import LEAST_RUNS, STRONG
-from prunability.comparison import TOGETHER
+from prunability.claims import LEAST_RUNS
+from prunability.claims.criteria import STRONG
+from prunability.claims.shared import LITTLE
 from prunability.environments import SignErrors
 from prunability.measures import HEADLINE_MEASURE, REGISTRY, Measure, all_measures
-from prunability.statistics import Estimate, kendall_tau
+from prunability.reliability import share_between_settings, tau_of_two_trainings
+from prunability.resampling import Estimate
+from prunability.statistics import kendall_tau
 from prunability.studies import Study
 from prunability.tables import TARGETS, left_out, usable
-from prunability.verdicts import family_of
 
 
 def study(opened: Study) -> str:
     """Which networks a study trains, on what."""
     first = opened.runs[0]
     grid = {name: sorted({run.setting(name) for run in opened.runs}) for name in opened.hyperparameters}
+    seeds = len({run.seed for run in opened.runs})
     settings = " × ".join(f"{name.replace('_', ' ')} {{{_listed(values)}}}" for name, values in grid.items())
     return (
         f"Profile **{opened.profile}**: {len(opened.runs)} networks on {first.data.n_train} training images of "
         f"*{opened.data.title}* ({opened.data.classes} classes, {opened.data.test} test "
-        f"images, label noise {first.data.label_noise:.0%}). The grid is {settings}. Each is trained by SGD with "
+        f"images, label noise {first.data.label_noise:.0%}). The grid is {settings}, "
+        f"{seeds} seed{'s' * (seeds != 1)} a setting. Each is trained by SGD with "
         f"momentum {first.training.momentum:g} until its training loss is at most "
         f"{first.training.target_loss:g} nats, for at most {first.training.max_epochs} epochs, in "
         f"{first.training.precision}."
@@ -56,33 +62,58 @@ def ranking(table: pd.DataFrame, runs_used: pd.DataFrame, measures: list[str]) -
         lines.append(f"- {title}: {where}; highest is {best['label']} with τ = {_tau(best)}.")
     wrong = list(table[(table["target"] == "test_loss") & (table["high"] < 0)]["measure"])
     if wrong:
-        growing = sum(kendall_tau(runs_used[name], runs_used["parameter_count"]) > STRONG for name in wrong)
+        growing = sum(kendall_tau(runs_used[name], runs_used["parameter_count"]) > STRONG.value for name in wrong)
         lines.append(
             f"- {len(wrong)} measures order these networks the wrong way round by test loss (whole interval "
-            f"below 0). {growing} of them grow with the parameter count (τ above {STRONG:g})."
+            f"below 0). {growing} of them grow with the parameter count (τ above {STRONG.value:g})."
         )
     return "\n".join([*lines, *_not_ranked(runs_used, measures)])
+
+
+def reliability(used: pd.DataFrame) -> str:
+    """How far another training of the same settings would agree: no measure can be asked for more."""
+    if used["setting"].nunique() == len(used):
+        return "There is one seed a setting, so nothing is known of how reliable the targets are."
+    lines = []
+    for target, title in TARGETS.items():
+        share = share_between_settings(used[target], used["setting"])
+        tau = tau_of_two_trainings(used[target], used["setting"], used["seed"])
+        lines.append(
+            f"- {title}: {share} of the variance lies between settings, the rest between seeds; two trainings of "
+            f"all settings order them alike with τ = {tau:.2f}."
+        )
+    return "\n".join(lines)
+
+
+def levels(table: pd.DataFrame, tau: float) -> str:
+    """Where, at one level of one hyperparameter, prunability predicts least."""
+    known = table.dropna(subset="tau").sort_values("tau")
+    if known.empty:
+        return "Prunability varies at no level of any hyperparameter."
+    worst = known.iloc[0]
+    return (
+        f"Over all networks τ = {tau:.2f}; at one level of one hyperparameter it is smallest at "
+        f"{worst['hyperparameter'].replace('_', ' ')} {worst['level']:g}, τ = {_tau(worst)} (n = {worst['n']:.0f})."
+    )
+
+
+def information_as_tau() -> str:
+    """What C6's threshold means as a rank correlation: without ties the information is a function of |τ|."""
+
+    def information(tau: float) -> float:
+        shares = ((1 + tau) / 2, (1 - tau) / 2)
+        return 1 + sum(share * math.log2(share) for share in shares if share)
+
+    tau = brentq(lambda tau: information(tau) - LITTLE.value, 0, 1)
+    return (
+        f"Where neither of two measures has ties, their mutual information is a function of |τ| alone: "
+        f"{LITTLE.value:g} is that of |τ| = {tau:.2f}."
+    )
 
 
 def _not_ranked(runs_used: pd.DataFrame, measures: list[str]) -> list[str]:
     why = usable(runs_used, measures)[1]
     return [f"- Left out: {all_measures()[name].label} ({reason})." for name, reason in why.items()]
-
-
-def within(table: pd.DataFrame) -> str:
-    """Where prunability orders runs that differ in one hyperparameter, and where it does not."""
-    part = table[(table["measure"] == HEADLINE_MEASURE) & table["psi"].notna()]
-    mean = part[part["hyperparameter"] == "mean"]
-    part = part[part["hyperparameter"] != "mean"].sort_values("psi")
-    if part.empty:
-        return "Prunability does not vary within any hyperparameter."
-    worst, best = part.iloc[0], part.iloc[-1]
-    return (
-        f"Prunability orders runs best where only the {_words(best)} differs (ψ = {best['psi']:.2f}) and worst "
-        f"where only the {_words(worst)} does (ψ = {worst['psi']:.2f}); Ψ = {mean['psi'].iloc[0]:.2f} over "
-        f"{mean['cells'].iloc[0]} cells, {mean['left_out'].iloc[0]} left out because nothing varies in them. "
-        "Where ψ is near 0, or below it, prunability does not see what that hyperparameter does to the test loss."
-    )
 
 
 def table(frame: pd.DataFrame) -> str:
@@ -109,16 +140,15 @@ def limitations(opened: Study, used: pd.DataFrame) -> str:
             f"measures otherwise. Test losses rest on {opened.data.test} test images, whose "
             "sampling noise lowers every tau.",
             "- **Networks**: one family (network in network, depths and widths of the grid above), "
-            f"{seeds} seed a setting; other architectures are not covered.",
+            f"{seeds} seed{'s' * (seeds != 1)} a setting; other architectures are not covered.",
             f"- **Budget**: training stops at {first.training.target_loss:g} nats, so nothing is said of networks "
             "stopped elsewhere; networks that did not get there are not in the statistics.",
-            "- **Intervals** resample runs of this grid: they do not speak for another choice of grid.",
+            "- **Intervals** resample the settings of this grid, each with all its runs: they do not speak for "
+            f"another grid. {'' if seeds > 1 else 'With one seed a setting nothing is known of another training. '}"
+            f"{used['setting'].nunique()} settings of {len(opened.hyperparameters)} hyperparameters vary together, "
+            "so they are fewer observations than they look.",
         ]
     )
-
-
-def _words(row: pd.Series) -> str:
-    return str(row["hyperparameter"]).replace("_", " ")
 
 
 def _tau(row: pd.Series) -> str:
@@ -141,7 +171,7 @@ def comparison(
     ordered = shared.sort_values("information")
     closest, farthest = ordered.iloc[-1], ordered.iloc[0]
     rows = {str(row.given): row for row in partial[partial["target"] == "test_loss"].itertuples()}
-    plain, together = rows["nothing"], rows[TOGETHER]
+    plain, explained = rows["nothing"], rows["all three"]
     places = least.sort_values("least_information", ascending=False)["measure"].tolist()
     place = places.index(HEADLINE_MEASURE) + 1 if HEADLINE_MEASURE in places else None
     others = gains[gains["measure"] != HEADLINE_MEASURE]
@@ -151,8 +181,8 @@ def comparison(
             f"- Of all measures, {closest['label']} shares most with prunability "
             f"({closest['information']:.2f} of the smaller entropy), {farthest['label']} least "
             f"({farthest['information']:.2f}).",
-            f"- τ of prunability with test loss is {_interval(plain)}; given the best measure of each family at "
-            f"once it is {_interval(together)}.",
+            f"- The association of prunability with test loss is {_interval(plain)}, as the correlation of a "
+            f"Gaussian copula; given margin, flatness and optimization speed it is {_interval(explained)}.",
             f"- By K(μ), the least conditional information, prunability is number {place} of {len(places)}.",
             f"- {most['label']} adds most to prunability in a linear regression of the test loss: adjusted R² "
             f"changes by {most['adds_to_prunability']:+.2f}.",
@@ -191,7 +221,7 @@ def _described(measure: Measure) -> tuple[str, ...]:
 def bounds(used: pd.DataFrame) -> str:
     """What the generalization bounds come to, and how far they are from the error that they bound."""
     lines = []
-    for name in family_of(list(all_measures()), "bounds"):
+    for name in (name for name, measure in all_measures().items() if measure.family == "bounds"):
         values = used[name].dropna()
         if len(values):
             vacuous = int((values >= 1).sum())
@@ -216,12 +246,12 @@ def environments(weighted: SignErrors, summary: pd.DataFrame, test_size: int) ->
     own = summary[summary["measure"] == HEADLINE_MEASURE]
     if len(own) and weighted.errors.shape[1]:
         row = own.iloc[0]
-        lines.append(
-            f"There, prunability's sign error has the mean {row['mean']:.2f}, the 90th percentile "
-            f"{row['percentile_90']:.2f} and the maximum {row['maximum']:.2f}."
-        )
+        ends = ""
+        if weighted.pairs.max() > 1:  # with one pair an environment both are 1 for every measure
+            ends = f", the 90th percentile {row['percentile_90']:.2f} and the maximum {row['maximum']:.2f}"
+        lines.append(f"There, prunability's sign error has the mean {row['mean']:.2f}{ends}.")
     return " ".join(lines)
 
 
 def _interval(row: Any) -> str:
-    return str(Estimate(row.tau, row.low, row.high))
+    return str(Estimate(row.association, row.low, row.high))

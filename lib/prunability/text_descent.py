@@ -6,10 +6,10 @@ import pandas as pd
 
 from prunability.claims import LEAST_RUNS
 from prunability.config import ResNetConfig
-from prunability.descent import INTERPOLATES, interpolation_threshold, peak
+from prunability.descent import INTERPOLATES, interpolation_threshold, no_double_descent, peak
 from prunability.measures import HEADLINE_MEASURE
 from prunability.measures.pruning import name_of
-from prunability.statistics import Estimate
+from prunability.resampling import Estimate
 from prunability.studies import Study
 from prunability.tables import RELATIVE, left_out
 
@@ -51,12 +51,14 @@ def shape(table: pd.DataFrame) -> str:
             f"{where} **The test loss has no interior peak** that stands out from its noise: the most prominent, "
             f"at width {found.at}, does so by {words}. **This profile cannot decide C3.**"
         )
+    why = no_double_descent(table, "test_loss")
+    decides = f"**This profile cannot decide C3**: {why}. " if why else ""
     errors = peak(table, "test_error")
     of_error = "The test error has no such peak."
     if errors is not None and errors.real:
         of_error = f"The test error peaks at width {errors.at}."
     return (
-        f"{where} From its lowest point among narrower networks, at width {found.before}"
+        f"{where} {decides}From its lowest point among narrower networks, at width {found.before}"
         f"{'' if found.before > table['width'].min() else ' (the narrowest: there is no first descent)'}, the test "
         f"loss rises to an interior peak at width {found.at} and falls again; the peak stands out from both sides "
         f"by {words}. {of_error}"

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from prunability.config import Execution, PrunabilityError, writable
+from prunability.config import VERSION, Execution, PrunabilityError, writable
 from prunability.curves import Curves
-from prunability.gathering import with_table
+from prunability.gathering import of_study
 from prunability.jobs import lacking
 from prunability.published import Origin, Published, find, place, read, source_checksum, write
 from prunability.runner import survey
@@ -20,22 +20,25 @@ def finished(study: Study, seed: int, execution: Execution) -> Published:
     What the notebooks draw of them is drawn, for it cannot be had without weights.
 
     Raises:
-        PrunabilityError: there are none, none can be drawn, or the published table is of other images or seed.
+        PrunabilityError: there are none, none can be drawn, or the published table is of other images, another
+            seed or another version.
     """
     known = find(execution.results, study.name, study.profile)
     if known is not None:
         path = place(execution.results, study.name, study.profile)
-        if known.origin.data.checksum != study.data.checksum:
-            raise PrunabilityError(
-                f"{path} is of {known.origin.data.title}, these runs are of {study.data.title}: the two are never "
-                "mixed. Move that table away first"
-            )
-        if known.origin.seed != seed:
-            raise PrunabilityError(
-                f"{path} is of seed {known.origin.seed}, these runs are of seed {seed}. Move that table away first"
-            )
-        study = with_table(study, known)
-    records = survey(study, execution).done
+        for theirs, own, what in (
+            (known.origin.data.checksum, study.data.checksum, (known.origin.data.title, study.data.title)),
+            (known.origin.seed, seed, (f"seed {known.origin.seed}", f"seed {seed}")),
+            (known.version, VERSION, (f"version {known.version}", f"version {VERSION}")),
+        ):
+            if theirs != own:
+                raise PrunabilityError(
+                    f"{path} is of {what[0]}, these runs are of {what[1]}: the two are never mixed. Move that "
+                    "table away first"
+                )
+    found = {record.config.hash: record for record in known.records} if known else {}
+    found |= {record.config.hash: record for record in survey(study, execution).done}
+    records = of_study(study, list(found.values()))
     if not records:
         raise PrunabilityError(
             f"{study.name}, {study.profile}, {study.data.title}: no run is finished in {execution.runs}"

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, wraps
-from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
+from typing import Any, Concatenate, Literal, NamedTuple, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -31,6 +31,7 @@ class Measure:
 
     ``formula`` is what is computed, ``source`` where it comes from with its equation there, ``unit`` in what
     ("1" for a pure number). A quantity that its source expects to *fall* with the test loss is ``negated``.
+    ``of_prunability`` tells prunability with its variants, and what is computed from it, from its rivals.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Measure:
     formula: str = ""
     unit: str = "1"
     negated: bool = False
+    of_prunability: Literal["no", "variant", "made from it"] = "no"
 
 
 @dataclass

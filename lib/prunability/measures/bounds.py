@@ -34,6 +34,7 @@ def training_error(run: TrainedRun, weights: Weights) -> float:
     Measure(
         "compression_bound", "compression bound", "bounds", "Zhou et al. 2019, KL = bits of a code",
         "err(φ(w, α)) + √[(bits·ln 2 + ln G + ln(2√N/δ)) / 2N]", "error fraction",
+        of_prunability="made from it",
     )
 )  # fmt: skip
 def compression_bound(run: TrainedRun) -> dict[str, float]:
@@ -60,6 +61,7 @@ def compression_bound(run: TrainedRun) -> dict[str, float]:
     Measure(
         "dropout_bound", "dropout bound", "bounds", "McAllester 2013, dropout bound, at σ instead of 1",
         "[E err + (λ/N)((α‖W‖² + ‖b‖²)/2σ² + ln(61·G/δ))] / (1 − 1/2λ), λ = 1", "error fraction",
+        of_prunability="made from it",
     )
 )  # fmt: skip
 def dropout_bound(run: TrainedRun) -> dict[str, Estimated]:

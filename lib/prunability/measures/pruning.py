@@ -29,7 +29,7 @@ def _members(pruner: Pruner, tolerances: tuple[Tolerance, ...]) -> list[Measure]
     return [
         Measure(
             name_of(pruner, tolerance), f"prunability, {pruner}, {tolerance.label}", "pruning", SOURCES[pruner],
-            f"min α: L(φ(w, α)) ≤ {tolerance.formula}", "fraction",
+            f"min α: L(φ(w, α)) ≤ {tolerance.formula}", "fraction", of_prunability="variant",
         )
         for tolerance in tolerances
     ]  # fmt: skip
@@ -92,9 +92,12 @@ def prunability_layerwise(run: TrainedRun) -> dict[str, float]:
 
 
 @measure(
-    Measure("kept_parameter_count", "kept parameters", "pruning", "this project, for claim C2", "α·d", "count"),
+    Measure(
+        "kept_parameter_count", "kept parameters", "pruning", "this project, for claim C2", "α·d", "count",
+        of_prunability="made from it",
+    ),
     version=2,
-)
+)  # fmt: skip
 def kept_parameter_count(run: TrainedRun) -> dict[str, float]:
     """Prunability × d: the number of weights left, the existing kind of pruning-based measure. Always defined."""
     return {"kept_parameter_count": run.magnitude_prunability[HEADLINE] * run.weight_count}

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from prunability.config import (
+    VERSION,
     DataConfig,
     MLPConfig,
     NiNConfig,
@@ -19,7 +20,6 @@ from prunability.config import (
     explain,
 )
 from prunability.data import DataFacts
-from prunability.store import Record
 
 NETWORKS: Mapping[str, type[NiNConfig | MLPConfig | ResNetConfig]] = {
     "nin": NiNConfig,
@@ -35,7 +35,8 @@ class Profile:
     ``grid`` maps fields of a run's configuration (of data, network, training, and its ``seed``) to the values
     that are combined in every way; ``fixed`` sets others, ``kind`` the network's. ``also`` holds further
     grids by name, on the same ``fixed``. ``claims`` says whether a verdict may rest on it, ``gpu`` whether
-    it is too large to be trained without one unless somebody asks for just that.
+    it is too large to be trained without one unless somebody asks for just that, ``made_here`` whether it takes
+    minutes, so that its notebooks show one's own runs unless the published ones are asked for.
     """
 
     data: str
@@ -44,6 +45,7 @@ class Profile:
     n_train: int | None = None
     claims: bool = True
     gpu: bool = False
+    made_here: bool = False
     also: Mapping[str, Mapping[str, Sequence[Any]]] = field(default_factory=dict)
 
 
@@ -52,8 +54,7 @@ class Study:
     """The runs of a study at a profile, on images of which at least the facts are known.
 
     ``source`` says where the images are, None if they are not at hand: then nothing can be trained. ``parts``
-    holds the hashes of the runs of each grid: the main one is ``grid``, others have their names. ``published``
-    holds, by hash, the finished runs of the study's published table.
+    holds the hashes of the runs of each grid: the main one is ``grid``, others have their names.
     """
 
     name: str
@@ -65,7 +66,6 @@ class Study:
     claims: bool
     gpu: bool
     parts: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    published: Mapping[str, Record] = field(default_factory=dict)
 
     @property
     def hash(self) -> str:
@@ -73,8 +73,16 @@ class Study:
         return digest([run.hash for run in self.runs])
 
 
-def expand(name: str, profile_name: str, profile: Profile, source: str | None, data: DataFacts, seed: int) -> Study:
-    """All runs of a profile's grid.
+def expand(
+    name: str,
+    profile_name: str,
+    profile: Profile,
+    source: str | None,
+    data: DataFacts,
+    seed: int,
+    version: int = VERSION,
+) -> Study:
+    """All runs of a profile's grid, by the meaning that a configuration had in ``version``.
 
     Raises:
         PrunabilityError: the data set is too small for the profile.
@@ -89,7 +97,7 @@ def expand(name: str, profile_name: str, profile: Profile, source: str | None, d
     try:
         parts = {
             part: [
-                _run(content, {**profile.fixed, **dict(zip(grid, values, strict=True))}, seed)
+                _run(content, {**profile.fixed, **dict(zip(grid, values, strict=True))}, seed, version)
                 for values in itertools.product(*grid.values())
             ]
             for part, grid in {"grid": profile.grid, **profile.also}.items()
@@ -102,7 +110,7 @@ def expand(name: str, profile_name: str, profile: Profile, source: str | None, d
     return Study(name, profile_name, source, data, varied, runs, profile.claims, profile.gpu, hashes)
 
 
-def _run(data: DataConfig, settings: Mapping[str, Any], seed: int) -> RunConfig:
+def _run(data: DataConfig, settings: Mapping[str, Any], seed: int, version: int) -> RunConfig:
     """A run with its settings, each put where the field of that name is.
 
     The seeds of a grid count from a hundred times the study's own, so that studies share no run.
@@ -121,4 +129,5 @@ def _run(data: DataConfig, settings: Mapping[str, Any], seed: int) -> RunConfig:
         network=kind(**parts["network"]),
         training=TrainingConfig(**parts["training"]),
         seed=seed,
+        version=version,
     )

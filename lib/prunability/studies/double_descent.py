@@ -25,6 +25,7 @@ PROFILES = {
             "epochs": {"width": [24], "max_epochs": [10], "seed": [0]},
         },
         claims=False,
+        made_here=True,
     ),
     # 3,000 steps.
     "quick": Profile(
@@ -36,6 +37,7 @@ PROFILES = {
             "noise": {"label_noise": [0.0, 0.1], "width": WIDTHS, "seed": [0, 1]},
             "epochs": {"width": [180], "max_epochs": [2, 4, 8, 16, 32, 64, 128, 256, 512], "seed": [0, 1, 2]},
         },
+        made_here=True,
     ),
     # Chosen for the time it takes and because one seed showed the test loss to peak within these widths.
     "small": Profile(

@@ -1,0 +1,80 @@
+"""C4: margin, flatness and optimization speed do not explain the success of prunability."""
+
+from prunability.claims.criteria import POSITIVE, Criterion, Finding
+from prunability.claims.registry import Case, Claim
+from prunability.measures import all_measures
+from prunability.partial import normal_score_partial, partial_estimates
+from prunability.resampling import Estimate
+from prunability.statistics import kendall_tau
+
+# What prunability is weighed against, in the claim's words, each by one measure that is fixed beforehand.
+EXPLANATIONS = {
+    "margin": "inverse_margin",
+    "flatness": "pacbayes_magnitude_flatness",
+    "optimization speed": "sum_of_training_losses",
+}
+
+
+# The same, by the places of these measures.
+GIVEN = {**{words: [place] for place, words in enumerate(EXPLANATIONS)}, "all three": [*range(len(EXPLANATIONS))]}
+
+
+def judge(case: Case) -> Finding:
+    """The partial association with the target given each of the three, and given all three, above 0.
+
+    It is asked only where there is a success: tau with the target has its lower end above 0.
+    """
+    if why := case.missing([case.headline, *EXPLANATIONS.values()]):
+        return case.finding("C4", [], why)
+    columns = [case.column(name) for name in EXPLANATIONS.values()]
+    found = partial_estimates(case.own, case.goal, columns, list(GIVEN.values()), case.sample)
+    criteria = [
+        Criterion(
+            f"partial association of prunability with {case.goal_words} given {_named(words)}", e, "above", POSITIVE
+        )
+        for words, e in zip(GIVEN, found, strict=True)
+    ]
+    nothing = f"nothing to explain: the τ of prunability with {case.goal_words} is {case.tau}"
+    return case.finding("C4", criteria, "" if case.tau.low > 0 else nothing)
+
+
+def beside(case: Case) -> list[tuple[str, Estimate]]:
+    """The same from normal scores, as a check."""
+    if case.missing([case.headline, *EXPLANATIONS.values()]):
+        return []
+    columns, nan = [case.column(name) for name in EXPLANATIONS.values()], float("nan")
+    return [
+        (
+            f"the same by normal scores, given {words}",
+            Estimate(normal_score_partial(case.own, case.goal, [columns[k] for k in places]), nan, nan),
+        )
+        for words, places in GIVEN.items()
+    ]
+
+
+def _named(words: str) -> str:
+    return f"{words} ({all_measures()[EXPLANATIONS[words]].label})" if words in EXPLANATIONS else words
+
+
+def reasons(case: Case, finding: Finding) -> list[str]:
+    """Which of the three order the networks against what their sources expect."""
+    del finding
+    known = all_measures()
+    taus = {name: kendall_tau(case.column(name), case.goal) for name in EXPLANATIONS.values()}
+    return [
+        f"{known[name].label[0].upper()}{known[name].label[1:]} orders these networks by {case.goal_words} against "
+        f"what its source expects, τ = {tau:.2f}."
+        for name, tau in taus.items()
+        if tau <= 0
+    ]
+
+
+C4 = Claim(
+    "C4",
+    "The success of prunability is not explained by margin, flatness or optimization speed.",
+    "is not explained",
+    "correlation",
+    judge,
+    reasons,
+    beside,
+)

@@ -1,0 +1,68 @@
+"""C5: prunability is like flatness, and predicts better."""
+
+from prunability.claims.criteria import POSITIVE, STRONG, Criterion, Finding, Threshold
+from prunability.claims.registry import Case, Claim
+from prunability.measures import all_measures
+from prunability.resampling import Estimate
+from prunability.statistics import kendall_tau, tau_difference, tau_estimate
+
+# The flatness measure that did best in Jiang et al. 2020 and in Dziugaite et al. 2020.
+RIVAL = "pacbayes_magnitude_flatness"
+SIMILAR = Threshold("similarity", STRONG.value, STRONG.alternatives)
+
+
+def judge(case: Case) -> Finding:
+    """Tau above that of magnitude-aware flatness, paired, and a tau with it above 0.3.
+
+    No verdict where that measure's own tau with the target is not above 0: to beat it would say nothing.
+    """
+    if why := case.missing([case.headline, RIVAL]):
+        return case.finding("C5", [], why)
+    rival, label = case.column(RIVAL), all_measures()[RIVAL].label
+    statistic = f"τ of prunability minus that of {label}, with {case.goal_words}"
+    difference = tau_difference(case.own, rival, case.goal, case.sample)
+    criteria = [
+        Criterion(statistic, difference, "above", POSITIVE),
+        Criterion(f"τ of prunability with {label}", tau_estimate(case.own, rival, case.sample), "above", SIMILAR),
+    ]
+    theirs = tau_estimate(rival, case.goal, case.sample)
+    nothing = f"{label} does not predict the {case.goal_words} itself: its τ is {theirs}"
+    return case.finding("C5", criteria, "" if theirs.low > 0 else nothing)
+
+
+def beside(case: Case) -> list[tuple[str, Estimate]]:
+    """The same difference to every other flatness measure."""
+    known = all_measures()
+    others = [name for name in case.rivals if known[name].family == "flatness" and name != RIVAL]
+    return [
+        (
+            f"τ of prunability minus that of {known[name].label}",
+            tau_difference(case.own, case.column(name), case.goal, case.sample),
+        )
+        for name in others
+    ]
+
+
+def reasons(case: Case, finding: Finding) -> list[str]:
+    """Which flatness measure is most like prunability, and which predicts best on these runs."""
+    del finding
+    known = all_measures()
+    names = [name for name in case.rivals if known[name].family == "flatness"]
+    near = {name: kendall_tau(case.own, case.column(name)) for name in names}
+    alike, best = max(near, key=lambda name: near[name]), case.best(names)
+    return [
+        f"Of the flatness measures {known[alike].label} is most like prunability, τ = {near[alike]:.2f}; the best "
+        f"predictor among them, chosen on these runs, is {known[best].label}, "
+        f"τ = {kendall_tau(case.column(best), case.goal):.2f}."
+    ]
+
+
+C5 = Claim(
+    "C5",
+    "Prunability is similar to, but more predictive than, flatness measures.",
+    "beats flatness",
+    "correlation",
+    judge,
+    reasons,
+    beside,
+)

@@ -1,0 +1,118 @@
+"""What a claim is: words, the study that decides it, how it is judged, and what else the runs say of it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from prunability.claims.criteria import LEAST_RUNS, Criterion, Finding
+from prunability.measures import HEADLINE_MEASURE, all_measures
+from prunability.resampling import Array, Estimate, Sample
+from prunability.statistics import tau_between, tau_estimate, tau_within, taus
+from prunability.studies import Study
+from prunability.tables import TARGETS, ranked_measures, sample_of, usable
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a claim is put to: the compared runs of a main grid, a measure in prunability's place, a target."""
+
+    table: pd.DataFrame
+    sample: Sample
+    hyperparameters: tuple[str, ...]
+    may_claim: bool
+    measures: tuple[str, ...] = field(default_factory=lambda: tuple(ranked_measures()))
+    headline: str = HEADLINE_MEASURE
+    target: str = "test_loss"
+
+    def column(self, name: str) -> Array:
+        """A column of the table [n]; the kept parameters are those of the headline."""
+        if name == "kept_parameter_count":
+            return self.own * self.column("prunable_weight_count")
+        found: Array = self.table[name].to_numpy(dtype=np.float64)
+        return found
+
+    @property
+    def own(self) -> Array:
+        """Prunability [n]."""
+        return self.column(self.headline)
+
+    @property
+    def goal(self) -> Array:
+        """The target [n]."""
+        return self.column(self.target)
+
+    @property
+    def goal_words(self) -> str:
+        """The target in words, without its unit."""
+        return TARGETS[self.target].split(" (")[0]
+
+    @cached_property
+    def rivals(self) -> list[str]:
+        """Usable measures that are no variant of prunability: those are no competitors of it."""
+        known = all_measures()
+        return usable(self.table, [name for name in self.measures if known[name].of_prunability != "variant"])[0]
+
+    @cached_property
+    def tau(self) -> Estimate:
+        """Tau of prunability with the target."""
+        return tau_estimate(self.own, self.goal, self.sample)
+
+    def apart(self, settings: str) -> list[tuple[str, Estimate]]:
+        """Tau with the target between settings and within them, where settings have several runs."""
+        if not self.sample.repeated:
+            return []
+        return [
+            (f"τ between {settings} (means over seeds)", tau_between(self.own, self.goal, self.sample)),
+            (f"τ within {settings} (seeds only)", tau_within(self.own, self.goal, self.sample)),
+        ]
+
+    def taus_of(self, names: Sequence[str]) -> Array:
+        """Tau with the target of each of some measures."""
+        return taus([self.column(name) for name in names], self.goal)[0, :, 0]
+
+    def best(self, names: Sequence[str]) -> str:
+        """Of some rivals the one with the highest tau with the target: chosen on these runs, it decides nothing."""
+        return names[int(self.taus_of(names).argmax())]
+
+    def finding(self, claim: str, criteria: Sequence[Criterion], undecided: str = "") -> Finding:
+        """What it comes to."""
+        enough = self.may_claim and len(self.table) >= LEAST_RUNS
+        return Finding(claim, len(self.table), tuple(criteria), enough, undecided or self.missing([self.headline]))
+
+    def missing(self, names: Sequence[str]) -> str:
+        """Why some of the measures that a claim needs cannot be used; empty where all can."""
+        why = usable(self.table, names)[1]
+        return "; ".join(f"{all_measures()[name].label} {reason}" for name, reason in why.items())
+
+
+def no_words(case: Case, finding: Finding) -> list[str]:
+    """Nothing more is said."""
+    del case, finding
+    return []
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim of the abstract.
+
+    ``judge`` gives what the runs of ``study`` say of it; ``reasons`` what else they say where it is not
+    supported, a sentence each; ``beside`` numbers shown with it that decide nothing. ``follows_target`` is
+    whether it speaks of the target.
+    """
+
+    id: str
+    words: str
+    short: str
+    study: str
+    judge: Callable[[Case], Finding]
+    reasons: Callable[[Case, Finding], list[str]] = no_words
+    beside: Callable[[Case], list[tuple[str, Estimate]]] = lambda _: []
+    follows_target: bool = True
+
+
+def case_of(study: Study, table: pd.DataFrame, seed: int) -> Case:
+    """The compared runs of a study's main grid, as its claims are put to them."""
+    return Case(table, sample_of(table, seed), study.hyperparameters, study.claims)

@@ -1,0 +1,39 @@
+"""C2: prunability does not grow with network size."""
+
+from prunability.claims.criteria import Criterion, Finding, Threshold
+from prunability.claims.registry import Case, Claim
+from prunability.partial import partial_estimates
+from prunability.resampling import Estimate
+from prunability.statistics import tau_estimate
+
+# One standard error of tau between independent variables at n = 48.
+NEGLIGIBLE = Threshold("τ with size", 0.1, (0.0, 0.2))
+
+
+def judge(case: Case) -> Finding:
+    """Tau with the parameter count below 0.1."""
+    if why := case.missing([case.headline, "parameter_count"]):
+        return case.finding("C2", [], why)
+    own = tau_estimate(case.own, case.column("parameter_count"), case.sample)
+    return case.finding("C2", [Criterion("τ of prunability with the parameter count", own, "below", NEGLIGIBLE)])
+
+
+def beside(case: Case) -> list[tuple[str, Estimate]]:
+    """The kept-parameter count, which grows with the size almost by construction; prunability given the size."""
+    size, kept = case.column("parameter_count"), case.column("kept_parameter_count")
+    (given,) = partial_estimates(case.own, case.goal, size, [[0]], case.sample)
+    return [
+        ("τ of the kept-parameter count with the parameter count", tau_estimate(kept, size, case.sample)),
+        (f"partial association of prunability with {case.goal_words} given the parameter count", given),
+    ]
+
+
+C2 = Claim(
+    "C2",
+    "Prunability does not grow with network size, unlike existing pruning-based measures.",
+    "is not size",
+    "correlation",
+    judge,
+    beside=beside,
+    follows_target=False,
+)
