@@ -97,6 +97,7 @@ def test_what_is_no_longer_a_measure_goes_and_what_is_random_has_its_error(
     store = RunStore(execution.runs)
     old = {**record.measures, "gone": Measured(1, {"path_norm": -1.0})}
     old["path_norm"] = replace(old["path_norm"], version=0)
+    store.path(record.config).unlink()
     store.save(replace(record, measures=old))
     stale = survey(study, execution)
     assert [lacking(found) for found in stale.unmeasured] == [["path_norm"]]
