@@ -154,7 +154,8 @@ def _next(
 
 def _wait(place: Place, runs: list[RunConfig], title: str) -> None:
     """Until one of the runs, which other processes are at, is left by its process, done or not."""
-    with waiting(f"{title}: waiting for {len(runs)} runs that other processes train or measure"):
+    what = f"{len(runs)} run{'s' * (len(runs) > 1)}"
+    with waiting(f"{title}: waiting for {what} in training or measuring elsewhere"):
         while not place.late and all(elsewhere(place.runs, run) for run in runs):
             time.sleep(LOOK_EVERY)
 
