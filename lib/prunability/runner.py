@@ -119,28 +119,30 @@ def complete(study: Study, execution: Execution, until: float = math.inf) -> lis
     device = str(execution.torch_device)
     place = Place(study.source, device, execution.runs, execution.data, os.getpid(), until)
     title = f"{study.name}, {study.profile}, {study.data.title}"
-    begun = len(state.missing)
-    failures: dict[str, str] = {}
-    while not place.late and (missing := [run for run in state.missing if run.hash not in failures]):
-        free = [run for run in missing if not elsewhere(execution.runs, run)]
+    total = len(state.missing)
+    # How runs ended that are not taken up again.
+    ended: dict[str, str] = {}
+    while not place.late and (missing := [run for run in state.missing if run.hash not in ended]):
+        free = {run for run in missing if not elsewhere(execution.runs, run)}
         if free:
             job, work = _next(state, free, study, execution, in_haste=not math.isinf(until))
-            failures |= _compute(place, job, work, execution.processes, title)
+            endings = _compute(place, job, work, execution.processes, title)
+            ended |= {ending.run: f"failed: {ending.note}" for ending in endings if ending.failed}
+            if job is measure_runs:
+                ended |= {ending.run: "lacks measures still" for ending in endings if not ending.failed}
         else:
             _wait(place, missing, title)
         state = survey(study, execution)
-    # What failed here may have been made by another process since.
-    failures = {run.hash: failures[run.hash] for run in state.missing if run.hash in failures}
-    if failures:
+    # What failed here another process may have made since; what was measured may lack what no worker knows.
+    if failures := [f"run {run.hash}: {ended[run.hash]}" for run in state.missing if run.hash in ended]:
         raise PrunabilityError(
-            f"{len(failures)} of {begun} runs failed, any others are kept: "
-            + "; ".join(f"run {run}: failed: {why}" for run, why in list(failures.items())[:5])
+            f"{len(failures)} of {total} runs failed, any others are kept: {'; '.join(failures[:5])}"
         )
     return state.done
 
 
 def _next(
-    state: Progress, free: list[RunConfig], study: Study, execution: Execution, *, in_haste: bool
+    state: Progress, free: set[RunConfig], study: Study, execution: Execution, *, in_haste: bool
 ) -> tuple[Job, list[list[RunConfig]]]:
     """The jobs to be done next of those runs that nobody is at: trainings come first, measures in haste."""
     training = fleets([run for run in state.untrained if run in free], study.data.shape, execution)
@@ -179,10 +181,10 @@ def _extent(config: RunConfig) -> tuple[int, int]:
     return config.network.width, getattr(config.network, "depth", 0)
 
 
-def _compute(place: Place, job: Job, work: list[list[RunConfig]], processes: int, title: str) -> dict[str, str]:
-    """Do jobs in parallel processes; returns the runs that failed, by their hashes, and why."""
+def _compute(place: Place, job: Job, work: list[list[RunConfig]], processes: int, title: str) -> list[Ending]:
+    """Do jobs in parallel processes; returns how their runs ended, those that other processes are at left out."""
     pool = joblib.Parallel(min(processes, len(work)), return_as="generator_unordered")
-    failures: dict[str, str] = {}
+    ended: list[Ending] = []
     try:
         with progress(sum(map(len, work)), f"{title}: {WORDS[job]}") as tick, warnings.catch_warnings():
             # A worker that has been idle is replaced; joblib warns of it, nothing is lost.
@@ -190,13 +192,13 @@ def _compute(place: Place, job: Job, work: list[list[RunConfig]], processes: int
             for endings in pool(joblib.delayed(_attempt)(place, job, configs) for configs in work):
                 for ending in endings:
                     tick(ending.note)
-                failures |= {ending.run: ending.note for ending in endings if ending.failed}
+                ended += endings
     except TerminatedWorkerError as error:
         raise PrunabilityError(
             "a worker process was killed (out of memory, perhaps: try fewer --workers). Finished runs are "
             "kept; the same command goes on with the rest"
         ) from error
-    return failures
+    return ended
 
 
 def _attempt(place: Place, job: Job, configs: list[RunConfig]) -> list[Ending]:
