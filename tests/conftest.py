@@ -110,7 +110,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Execution]:
         records[0].result, status="diverged", reason="a loss was not finite", train_loss=None, train_error=None,
         test_loss=None, test_error=None, sum_of_training_losses=None, curve=[(None, None)],
     )  # fmt: skip
-    RunStore(execution.runs).save(replace(records[0], result=lost, measures={}))
+    store = RunStore(execution.runs)
+    store.path(study.runs[0]).unlink()
+    store.save(replace(records[0], result=lost, measures={}))
     return study, execution
 
 

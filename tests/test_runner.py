@@ -3,8 +3,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,11 +15,12 @@ from typer.testing import CliRunner
 from prunability import dispatch, fleet, jobs
 from prunability import measures as measures_module
 from prunability.cli import app
-from prunability.config import Execution, PrunabilityError
-from prunability.jobs import lacking
+from prunability.config import Execution, PrunabilityError, RunConfig
+from prunability.jobs import Place, lacking
+from prunability.locks import claimed
 from prunability.measures import REGISTRY, Measure, TrainedRun, measure
 from prunability.runner import complete, fleets, survey
-from prunability.store import Measured, RunStore, checksum_of
+from prunability.store import Measured, Record, RunStore, checksum_of
 from prunability.studies import open_study
 from prunability.studies.base import Study
 from prunability.tables import left_out, runs_table
@@ -97,6 +100,7 @@ def test_what_is_no_longer_a_measure_goes_and_what_is_random_has_its_error(
     store = RunStore(execution.runs)
     old = {**record.measures, "gone": Measured(1, {"path_norm": -1.0})}
     old["path_norm"] = replace(old["path_norm"], version=0)
+    store.path(record.config).unlink()
     store.save(replace(record, measures=old))
     stale = survey(study, execution)
     assert [lacking(found) for found in stale.unmeasured] == [["path_norm"]]
@@ -130,6 +134,108 @@ def test_one_failure_does_not_stop_the_others(
     with pytest.raises(PrunabilityError, match=rf"1 of 3 runs failed.*{study.runs[1].hash}.*a broken run"):
         complete(study, execution)
     assert survey(study, execution).untrained == [study.runs[1]]
+
+
+@pytest.fixture
+def quickly(study: Study, monkeypatch: pytest.MonkeyPatch) -> Study:
+    """Two runs of one shape and one of another, of a few epochs, and few measures."""
+    for name in REGISTRY.keys() - {"path_norm", "parameter_count"}:
+        monkeypatch.delitem(REGISTRY, name)
+    few = {run: run.training.model_copy(update={"max_epochs": 3}) for run in study.runs}
+    return replace(study, runs=tuple(run.model_copy(update={"training": few[run]}) for run in study.runs))
+
+
+WAITING = "waiting for 1 run in training or measuring elsewhere"
+
+
+def test_what_is_in_work_elsewhere_is_left_and_waited_for_while_there_is_time(
+    quickly: Study, execution: Execution, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    over: list[float] = []
+    monkeypatch.setattr(time, "sleep", over.append)
+    monkeypatch.setattr(Place, "late", property(lambda _: bool(over)))
+    with claimed(execution.runs, quickly.runs[:1]):
+        records = complete(quickly, execution, time.monotonic() + 3600)
+    assert [record.config for record in records] == list(quickly.runs[1:])
+    assert over
+    assert WAITING in capsys.readouterr().err
+
+
+def test_what_is_left_elsewhere_is_taken_over(
+    quickly: Study, execution: Execution, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with claimed(execution.runs, quickly.runs[:1]) as own:
+        monkeypatch.setattr(time, "sleep", lambda _: own[quickly.runs[0]].release())
+        assert [record.config for record in complete(quickly, execution)] == list(quickly.runs)
+    assert WAITING in capsys.readouterr().err
+
+
+def test_weights_without_their_record_are_no_training(
+    quickly: Study, execution: Execution, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a disk that is full, and after a kill, between the two."""
+    save, begun, unlucky = RunStore.save, [], quickly.runs[0]
+
+    def full(store: RunStore, record: Record, over: Record | None = None) -> Record:
+        if record.config == unlucky:
+            raise OSError("no space left")
+        return save(store, record, over)
+
+    def trained(configs: list[RunConfig], *rest: Any) -> Iterator[Any]:
+        begun.append(list(configs))
+        return dispatch.trained(configs, *rest)
+
+    monkeypatch.setattr(jobs, "trained", trained)
+    monkeypatch.setattr(RunStore, "save", full)
+    with pytest.raises(PrunabilityError, match=rf"1 of 3 runs failed.*{unlucky.hash}.*no space left"):
+        complete(quickly, execution)
+    assert max(map(len, begun)) > 1
+    state = survey(quickly, execution)
+    assert (state.untrained, state.unmeasured) == ([unlucky], [])
+    (orphan,) = execution.runs.glob(f"{unlucky.hash}.*.safetensors")
+    orphan.rename(orphan.with_name(f"{unlucky.hash}.{'0' * 16}.safetensors"))  # as of a GPU, never twice the same
+    monkeypatch.setattr(RunStore, "save", save)
+    begun.clear()
+    assert len(complete(quickly, execution)) == 3
+    assert begun == [[unlucky]]
+    assert len(list(execution.runs.glob("*.safetensors"))) == 3
+
+
+def test_a_training_takes_the_place_of_a_record_that_cannot_be_measured(
+    quickly: Study, execution: Execution
+) -> None:
+    one = replace(quickly, runs=quickly.runs[:1])
+    (record,) = complete(one, execution)
+    store = RunStore(execution.runs)
+    store.drop_weights(record.config)
+    store.path(record.config).unlink()
+    # Of another machine, without weights, and older than the newest measure.
+    store.save(replace(record, weights="0" * 64, measures={}))
+    (again,) = complete(one, execution)
+    assert again.content() == record.content()
+    assert store.load_weights(again)
+
+
+def test_what_newer_code_measured_is_refused_and_stays(
+    quickly: Study, execution: Execution, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    complete(quickly, execution)
+    before = [path.read_bytes() for path in sorted(execution.runs.glob("*.json"))]
+    monkeypatch.setitem(REGISTRY, "path_norm", replace(REGISTRY["path_norm"], version=0))
+    with pytest.raises(PrunabilityError, match="newer code measured path_norm"):
+        complete(quickly, execution)
+    assert [path.read_bytes() for path in sorted(execution.runs.glob("*.json"))] == before
+
+
+def test_a_measure_that_workers_do_not_know_is_missed_and_said(
+    quickly: Study, execution: Execution, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that was defined in a notebook."""
+    complete(quickly, execution)
+    monkeypatch.setitem(REGISTRY, "path_norm", replace(REGISTRY["path_norm"], version=99))
+    monkeypatch.setattr(jobs, "lacking", lambda _: [])
+    with pytest.raises(PrunabilityError, match=r"3 of 3 runs failed.*lacks measures still"):
+        complete(quickly, execution)
 
 
 def test_a_damaged_record_stops_before_any_work(study: Study, execution: Execution) -> None:

@@ -12,7 +12,7 @@ import prunability
 from prunability import runner, session, transfer
 from prunability.cli import app
 from prunability.config import Execution, PrunabilityError, RunConfig
-from prunability.jobs import Place
+from prunability.jobs import Ending, Place
 from prunability.measures import REGISTRY
 from prunability.published import Published, place, read, write
 from prunability.runner import Job, complete, survey
@@ -98,7 +98,7 @@ def test_with_a_limit_runs_are_measured_soon_after_training(
     """A borrowed machine keeps no weights: what it trained and did not measure is lost."""
     done: list[str] = []
 
-    def noted(place: Place, job: Job, configs: list[RunConfig]) -> list[str]:
+    def noted(place: Place, job: Job, configs: list[RunConfig]) -> list[Ending]:
         done.append(job.__name__)
         return job(place, configs)
 

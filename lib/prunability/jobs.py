@@ -1,4 +1,7 @@
-"""What a worker process does: train runs side by side and measure them, each stored as it ends."""
+"""What a worker process does: train runs side by side and measure them, each stored as it ends.
+
+A run is claimed while it is worked on, and what another process has claimed is left to it.
+"""
 
 import ctypes
 import math
@@ -17,6 +20,7 @@ from prunability.checkpoints import OutOfTimeError
 from prunability.config import RunConfig
 from prunability.data import Dataset, load_images, prepare
 from prunability.dispatch import trained
+from prunability.locks import claimed
 from prunability.measures import REGISTRY, Estimated, TrainedRun, UndefinedMeasureError
 from prunability.store import Measured, Record, RunStore
 from prunability.training import DTYPES
@@ -28,6 +32,19 @@ def lacking(record: Record) -> list[str]:
         return []
     known = record.measures
     return [name for name, group in REGISTRY.items() if name not in known or known[name].version != group.version]
+
+
+def untrained(record: Record | None, store: RunStore) -> bool:
+    """Whether a run is to be trained: it was not, or it lacks measures and has no weights to take them from."""
+    return record is None or (bool(lacking(record)) and not store.has_weights(record.config))
+
+
+class Ending(NamedTuple):
+    """How the work on a run, named by its hash, ended: with a word on it, or why it failed."""
+
+    run: str
+    note: str
+    failed: bool = False
 
 
 class Place(NamedTuple):
@@ -54,39 +71,57 @@ class Place(NamedTuple):
         return prepare(images, config.data, torch.device(self.device), dtype)
 
 
-def train_runs(place: Place, configs: list[RunConfig]) -> list[str]:
-    """Train runs side by side and store each as it ends; returns how they ended, those that did in time."""
+def train_runs(place: Place, configs: list[RunConfig]) -> list[Ending]:
+    """Train runs side by side and store each as it ends; returns how they ended, those that did here and in time.
+
+    Somebody may have stored a run since it was found missing; it is not trained again.
+    """
     if place.late:
         return []
-    data, store = place.dataset(configs[0]), RunStore(place.runs)
-    made_by = environment(data.train_images.device, load_images(place.source, place.data).title)
-    endings: list[str] = []
-    with suppress(OutOfTimeError):
-        for config, initial, final, result, seconds in trained(configs, data, store.checkpoint, place.until):
-            weights = store.save_weights(config, initial, final)
-            store.save(Record(config, result, {}, weights, {"training": seconds}, made_by))
-            endings.append(result.status)
+    store, endings = RunStore(place.runs), []
+    with claimed(place.runs, configs) as own:
+        known = {config: store.load(config) for config in own}
+        waiting = [config for config in own if untrained(known[config], store)]
+        for config in own.keys() - waiting:
+            own[config].release()
+            endings.append(Ending(config.hash, "found trained"))
+        if not waiting:
+            return endings
+        for config in waiting:
+            store.drop_weights(config)
+        data = place.dataset(waiting[0])
+        made_by = environment(data.train_images.device, load_images(place.source, place.data).title)
+        with suppress(OutOfTimeError):
+            for config, initial, final, result, seconds in trained(waiting, data, store.checkpoint, place.until):
+                weights = store.save_weights(config, initial, final)
+                made = Record(config, result, {}, weights, {"training": seconds}, made_by)
+                store.save(made, over=known[config])
+                own[config].release()
+                endings.append(Ending(config.hash, result.status))
     return endings
 
 
-def measure_runs(place: Place, configs: list[RunConfig]) -> list[str]:
-    """Add to stored runs the measures that they lack, each stored as it is found; returns a word a whole run."""
-    store = RunStore(place.runs)
-    endings: list[str] = []
-    for config in configs:
-        record = store.load(config)
-        assert record is not None
-        run = TrainedRun(config, place.dataset(config), *store.load_weights(record), record.result)
-        missing = lacking(record)
-        # What is no longer a measure goes; what is stays where its version does.
-        record = replace(record, measures={name: m for name, m in record.measures.items() if name in REGISTRY})
-        for name in missing:
-            if place.late:
-                return endings
-            record = _measured(record, run, name)
-            store.save(record)
-        endings.append("measured")
+def measure_runs(place: Place, configs: list[RunConfig]) -> list[Ending]:
+    """Add to stored runs the measures that they lack, each stored as it is found; returns the runs made whole."""
+    store, endings = RunStore(place.runs), []
+    with claimed(place.runs, configs) as own:
+        for config in own:
+            record = store.load(config)
+            if record is not None and not untrained(record, store) and _made_whole(place, store, record):
+                endings.append(Ending(config.hash, "measured"))
     return endings
+
+
+def _made_whole(place: Place, store: RunStore, record: Record) -> bool:
+    """Measure what a record lacks; False where there is no time for all of it."""
+    if not (missing := lacking(record)):
+        return True
+    run = TrainedRun(record.config, place.dataset(record.config), *store.load_weights(record), record.result)
+    for name in missing:
+        if place.late:
+            return False
+        store.save(_measured(record, run, name))
+    return True
 
 
 def _measured(record: Record, run: TrainedRun, name: str) -> Record:

@@ -1,15 +1,13 @@
 """Progress with the time left: a bar where a person watches, plain log lines otherwise."""
 
-import logging
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
 from tqdm import tqdm
 
-log = logging.getLogger("prunability")
 LINE_EVERY = 15.0
 
 
@@ -30,6 +28,18 @@ def progress(total: int, title: str) -> Iterator[Tick]:
             yield lambda note: (bar.set_postfix_str(note, refresh=False), bar.update())[1]
     else:
         yield from _in_lines(total, title)
+
+
+@contextmanager
+def waiting(text: str) -> Iterator[None]:
+    """Say what is waited for; a notebook forgets it once that is over."""
+    if (display := _notebook_display()) is None:
+        print(text, file=sys.stderr, flush=True)
+        yield
+    else:
+        with _written_over(display) as write:
+            write(text)
+            yield
 
 
 def _in_lines(total: int, title: str) -> Iterator[Tick]:
@@ -56,11 +66,16 @@ def _in_notebook(total: int, title: str, display: object) -> Iterator[Tick]:
         nonlocal done
         done += 1
         filled = "█" * (20 * done // total)
-        text = f"{filled:░<20} {_line(title, done, total, time.monotonic() - start, note)}"
-        display.update({"text/plain": text}, raw=True)  # type: ignore[attr-defined]
+        write(f"{filled:░<20} {_line(title, done, total, time.monotonic() - start, note)}")
 
-    try:
+    with _written_over(display) as write:
         yield tick
+
+
+@contextmanager
+def _written_over(display: object) -> Iterator[Callable[[str], None]]:
+    try:
+        yield lambda text: display.update({"text/plain": text}, raw=True)  # type: ignore[attr-defined]
     finally:
         display.update({"text/plain": ""}, raw=True)  # type: ignore[attr-defined]
 

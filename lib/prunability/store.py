@@ -1,14 +1,15 @@
 """The run store: one JSON file a run, written atomically and named by the run's hash, weights beside it.
 
-A record that exists is a finished training. Weights are written before the record, so a kill at any
-moment leaves either a whole run or none.
+A record that exists is a finished training. Weights are named by run and content and written before the record,
+so a kill at any moment leaves either a whole run or none, and no record finds the weights of another training.
+Many processes may read and write one store: what is saved is united with what is there, and nobody waits to read.
 """
 
 import hashlib
 import json
 import os
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from safetensors.torch import load, save
 
 from prunability.config import PrunabilityError, RunConfig, digest, explain
 from prunability.course import Result
+from prunability.locks import writing
 from prunability.training import State
 
 
@@ -114,38 +116,53 @@ class RunStore:
         return record
 
     def has_weights(self, config: RunConfig) -> bool:
-        """Whether the run's weights are here; records that were imported come without."""
-        return self._weights(config).exists()
+        """Whether the weights of the run's record are here; records that were imported come without."""
+        record = self.load(config)
+        return record is not None and self._weights(config, record.weights).exists()
 
     def drop_weights(self, config: RunConfig) -> None:
-        """Forget the weights of a run, whose record is of another training of it."""
-        self._weights(config).unlink(missing_ok=True)
+        """Forget what broken-off trainings of a run left; for who has claimed it and will train it."""
+        with writing(self.folder, config):
+            for pattern in ("*.safetensors", "*.partial"):
+                for path in self.folder.glob(f"{config.hash}.{pattern}"):
+                    path.unlink(missing_ok=True)
 
     def checkpoint(self, config: RunConfig) -> Path:
         """Where an unfinished training keeps what it has reached."""
         return self.folder / f"{config.hash}.checkpoint"
 
-    def save(self, record: Record) -> None:
-        """Write a record atomically, over an older one of the same run; its training needs no checkpoint more."""
-        raw = json.loads(
-            json.dumps(
-                {
-                    **record.content(), "seconds": record.seconds, "environment": record.environment,
-                    "curves": record.curves,
-                }
-            )
-        )  # fmt: skip
-        raw["checksum"] = digest(raw)
-        self._write(self.path(record.config), (json.dumps(raw, indent=1) + "\n").encode())
-        self.checkpoint(record.config).unlink(missing_ok=True)
+    def save(self, record: Record, over: Record | None = None) -> Record:
+        """Unite a record with what the store has of its run by now and return what the store has then.
+
+        The record of another training stays, and its weights, unless it is just the one to be written ``over``;
+        then the new one takes its place. A finished training needs no checkpoint more.
+
+        Raises:
+            PrunabilityError: the store's record is damaged.
+        """
+        with writing(self.folder, record.config):
+            known = self.load(record.config)
+            found, lost = record, known
+            if known is not None and known.weights == record.weights:
+                found, lost = united(known, record), None
+            elif known is not None and known != over:
+                found, lost = known, record
+            if found != known:
+                self._write(self.path(record.config), _text(found).encode())
+            if lost is not None:
+                self._weights(lost.config, lost.weights).unlink(missing_ok=True)
+            self.checkpoint(record.config).unlink(missing_ok=True)
+        return found
 
     def save_weights(self, config: RunConfig, initial: State, final: State) -> str:
         """Write initial and final weights atomically and return their checksum."""
         tensors = {f"initial.{name}": tensor.contiguous() for name, tensor in initial.items()}
         tensors |= {f"final.{name}": tensor.contiguous() for name, tensor in final.items()}
         content = save(tensors)
-        self._write(self._weights(config), content)
-        return hashlib.sha256(content).hexdigest()
+        checksum = hashlib.sha256(content).hexdigest()
+        with writing(self.folder, config):
+            self._write(self._weights(config, checksum), content)
+        return checksum
 
     def load_weights(self, record: Record) -> tuple[State, State]:
         """Initial and final weights of a run.
@@ -153,7 +170,7 @@ class RunStore:
         Raises:
             PrunabilityError: the file is missing or is not what the record says it is.
         """
-        path = self._weights(record.config)
+        path = self._weights(record.config, record.weights)
         try:
             content = path.read_bytes()
         except FileNotFoundError as error:
@@ -166,8 +183,8 @@ class RunStore:
             raise _damaged(path, str(error)) from error
         return _part(tensors, "initial."), _part(tensors, "final.")
 
-    def _weights(self, config: RunConfig) -> Path:
-        return self.folder / f"{config.hash}.safetensors"
+    def _weights(self, config: RunConfig, checksum: str) -> Path:
+        return self.folder / f"{config.hash}.{checksum[:16]}.safetensors"
 
     def _write(self, path: Path, content: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -177,6 +194,25 @@ class RunStore:
             stream.flush()
             os.fsync(stream.fileno())
         partial.replace(path)
+
+
+def united(known: Record, new: Record) -> Record:
+    """A record with what another of the same training has more: measures, newer versions of them, curves, seconds.
+
+    What both have stays as it is known.
+    """
+    found = {
+        name: measured
+        for name, measured in new.measures.items()
+        if name not in known.measures or known.measures[name].version < measured.version
+    }
+    seconds = {name: taken for name, taken in new.seconds.items() if name in found or name not in known.seconds}
+    return replace(
+        known,
+        measures=known.measures | found,
+        seconds=known.seconds | seconds,
+        curves=new.curves | known.curves,
+    )
 
 
 def checksum_of(records: Iterable[Record]) -> str:
@@ -204,13 +240,26 @@ def record_of(raw: dict[str, Any]) -> Record:
     )
 
 
+def _text(record: Record) -> str:
+    raw = json.loads(
+        json.dumps(
+            {
+                **record.content(), "seconds": record.seconds, "environment": record.environment,
+                "curves": record.curves,
+            }
+        )
+    )  # fmt: skip
+    raw["checksum"] = digest(raw)
+    return json.dumps(raw, indent=1) + "\n"
+
+
 def _part(tensors: dict[str, torch.Tensor], prefix: str) -> State:
     return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
 
 
 def _damaged(path: Path, why: str) -> PrunabilityError:
-    run = path.stem
+    run = path.name.partition(".")[0]
     return PrunabilityError(
         f"{path}: {why}. It is not used and not overwritten; delete or move {run}.json and "
-        f"{run}.safetensors, and the same command makes this run again"
+        f"{run}.*.safetensors, and the same command makes this run again"
     )

@@ -74,8 +74,5 @@ def bring(path: Path, execution: Execution) -> tuple[int, int]:
         known = store.load(record.config)
         if known is not None and (not lacking(known) or lacking(record)):
             continue
-        if known is not None and known.weights != record.weights:
-            store.drop_weights(record.config)
-        store.save(record)
-        new += 1
+        new += store.save(record, over=known).weights == record.weights
     return new, len(table.records) - new
