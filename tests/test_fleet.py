@@ -99,19 +99,6 @@ def test_each_stops_by_the_protocol(small_run: RunConfig, small_data: Dataset, t
     assert converged.result.train_loss == pytest.approx(converged.result.curve[-1][1], rel=1e-12)
 
 
-@pytest.mark.parametrize("network", [NiNConfig(width=7, depth=2), MLPConfig(width=5), ResNetConfig(width=3)])
-def test_same_bits_in_any_company(small_run: RunConfig, digits: ImageSet, network: NetworkConfig) -> None:
-    runs = varied(small_run, network, precision="float32", max_epochs=4)
-    data = prepare(digits, runs[0].data, torch.device("cpu"), torch.float32)
-    with one_thread():
-        alone = by_run([one for run in runs for one in train_fleet([run], data, 1)])
-        for order, size in ((runs, 4), (runs[::-1], 3), (runs[1:], 2)):
-            for one in train_fleet(order, data, size):
-                expected = alone[one.config.hash]
-                assert one.result == expected.result
-                assert difference(one.final, expected.final) == 0
-
-
 def test_only_one_shape(small_run: RunConfig, small_data: Dataset) -> None:
     runs = varied(small_run, NiNConfig(width=6, depth=2))[:1] + varied(small_run, NiNConfig(width=7, depth=2))[:1]
     with pytest.raises(ValueError, match="must share data, architecture, optimiser"):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from prunability.arithmetic import fleets_agree
 from prunability.config import ResNetConfig, RunConfig
 from prunability.data import Dataset
 from prunability.fleet import Fleet, Trained, train_fleet
@@ -38,6 +39,7 @@ def trained(
         size = None if isinstance(configs[0].network, ResNetConfig) else _fitting(configs, data)
     else:
         size = fleet_size(configs[0], data.train_images.shape[1:])
+        size = size if size and fleets_agree(configs[0], data) else None
     if size:
         yield from train_fleet(configs, data, size, checkpoint, until)
     else:
@@ -51,8 +53,9 @@ def fleet_size(config: RunConfig, image: Sequence[int]) -> int | None:
     """How many networks are best trained side by side on a CPU core, for images [channels, H, W].
 
     None where one at a time is faster: on large images, whose convolutions leave a core no idle moment.
-    Which of the two it is depends on the configuration alone, so that company never changes a result; in
+    Which of the two it is depends on configuration and machine alone, so that company never changes a result; in
     bfloat16 or with a width of 1 it would, for there a batched product's bits depend on the size of the batch.
+    Where they do so for another shape on the machine at hand, :func:`trained` trains its networks one by one.
     """
     exact = config.training.precision != "bfloat16" and config.network.width > 1
     if image[1] * image[2] > LARGEST_IMAGE or not exact:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import torch
 
+from prunability.arithmetic import in_force
 from prunability.checkpoints import OutOfTimeError
 from prunability.config import RunConfig
 from prunability.data import Dataset, load_images, prepare
@@ -145,8 +146,8 @@ def _measured(record: Record, run: TrainedRun, name: str) -> Record:
 
 
 def environment(device: torch.device, title: str) -> dict[str, str]:
-    """What made a result: versions, machine, device, the data set's name."""
-    return {
+    """What made a result: versions, machine, device, arithmetic in force, the data set's name."""
+    return in_force() | {
         "data": title,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "machine": platform.machine(),

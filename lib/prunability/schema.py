@@ -42,10 +42,15 @@ FIELDS = {
     "result.test_loss": "mean cross-entropy, nats",
     "result.test_error": "fraction",
     "result.curve": "an epoch each: mean minibatch loss, and training loss where it was evaluated (nats)",
+    "environment.aten": "instructions that PyTorch's own kernels used",
     "environment.data": "name of the images where the run was made",
     "environment.device": "what the run was trained on",
     "environment.machine": "processor architecture",
+    "environment.mkl": "how MKL was bound to the same bits: its mode and strictness, or off; none without MKL",
+    "environment.onednn": "the most that oneDNN was allowed of the processor's instructions, where that was set",
+    "environment.processor": "name, with family and model where the system tells",
     "environment.python": "version",
+    "environment.threads": "that PyTorch computed with",
     "environment.torch": "version",
 }
 
