@@ -22,11 +22,11 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # Each module uses only modules before it in this list, and its own package.
 LAYERS = [
     "seeding", "config", "data", "course", "layers", "networks", "dropout", "augmentation", "checkpoints",
-    "training", "graphs", "fleet", "dispatch", "scan", "pruning", "measures", "store", "published", "studies",
-    "progress", "jobs", "runner", "cost", "gathering", "statistics", "information", "environments", "tables",
-    "descent", "claims", "verdicts", "comparison", "schema", "style", "figures", "figures_comparison",
-    "figures_descent", "example", "curves", "transfer", "text", "text_descent", "sensitivity",
-    "figures_overview", "session", "overview", "text_overview", "notebooks", "cli", "__main__",
+    "stopping", "training", "graphs", "updates", "fleet", "dispatch", "scan", "pruning", "measures", "store",
+    "published", "studies", "progress", "jobs", "runner", "cost", "gathering", "statistics", "information",
+    "environments", "tables", "descent", "claims", "verdicts", "comparison", "schema", "style", "figures",
+    "figures_comparison", "figures_descent", "example", "curves", "transfer", "text", "text_descent",
+    "sensitivity", "figures_overview", "session", "overview", "text_overview", "notebooks", "cli", "__main__",
 ]  # fmt: skip
 
 
