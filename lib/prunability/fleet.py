@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -231,14 +232,17 @@ class Fleet:
 
     @torch.no_grad()
     def logits(self, rows: Sequence[int], images: Tensor) -> Tensor:
-        """Logits [rows, N, classes] in evaluation mode, of images [N, channels, H, W] or [rows, N, ...]."""
-        self.network.eval()
-        chosen = {name: tensor[rows] for name, tensor in self.network.state_dict().items()}
+        """Logits [rows, N, classes] in evaluation mode, of images [N, channels, H, W] or [rows, N, ...].
+
+        ``rows`` are in the order of the members.
+        """
+        network: Callable[[Tensor], Tensor] = self.network.eval()
+        if len(rows) < len(self.members):
+            chosen = {name: tensor[rows] for name, tensor in self.network.state_dict().items()}
+            network = partial(functional_call, self.network, chosen)
         last = images.movedim(1, -1) if images.dim() == 5 else images.movedim(0, -1)[None]
         size = max(CHUNK, evaluation_batch(images) // len(rows)) if images.is_cuda else CHUNK
-        return torch.cat(
-            [functional_call(self.network, chosen, (part,)).mT for part in last.split(size, -1)], dim=1
-        )
+        return torch.cat([network(part).mT for part in last.split(size, -1)], dim=1)
 
     def step(self, index: Tensor, keys: Tensor, moved: Tensor) -> Tensor:
         """One step of every network on the examples at ``index`` [M, B]; returns their losses [M, B].

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from prunability.course import Course
 
-# Examples are evaluated in so many chunks, none smaller than this; whole multiples of it keep products aligned.
-CHUNKS, SMALLEST = 32, 32
+# The hardest examples are tried in so many chunks, none smaller than this, for a pass costs something however
+# few its examples; whole multiples of it keep products aligned.
+CHUNKS, SMALLEST = 32, 64
 # A sum proves something only if it exceeds the limit by more than rounding, in TF32 too, could add to it.
 SLACK = 1.01
 
