@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,11 +13,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
+from prunability import checkpoints
 from prunability.config import NiNConfig, RunConfig
 from prunability.course import CLOSE, Course, parts
 from prunability.data import Dataset
 from prunability.dropout import dropout_keys, dropout_mask, places
 from prunability.fleet import train_fleet
+from prunability.measures import TrainedRun
+from prunability.measures.speed import training_speed_estimates
 from prunability.stopping import judge
 from prunability.training import batches, build, optimiser_of, train
 
@@ -184,3 +189,29 @@ def test_quarters(steps: int) -> None:
     assert [step for part in quarters for step in range(part.start, part.stop)] == [*range(steps)]
     assert {part.stop for part in quarters} == {math.ceil(k * steps / 4) for k in (1, 2, 3, 4)}
     assert parts(steps, close=False) == [slice(0, steps)]
+
+
+def test_a_checkpoint_has_all_that_the_rule_goes_by(small_run: RunConfig, tmp_path: Path) -> None:
+    course, path = Course(small_run), tmp_path / "one.checkpoint"
+    course.took(torch.arange(120)[None], torch.linspace(0, 2, 120)[None], whole=True)
+    course.evaluated(torch.linspace(0, 0.099, 120, dtype=torch.float64).flip(0))
+    course.status = None  # which no checkpoint has: none is written at the end
+    checkpoints.keep(path, small_run, course, {})
+    again = Course(small_run)
+    assert checkpoints.resume(path, small_run, again, ()) == {}
+    for name, value in vars(course).items():
+        found = vars(again)[name]
+        assert torch.equal(found, value) if isinstance(value, torch.Tensor) else found == value
+    assert again.close
+    assert again.known.argmax() == 0
+
+
+def test_measures_of_speed_leave_out_an_epoch_that_is_not_whole(trained: TrainedRun) -> None:
+    losses: list[tuple[float | None, float | None]] = [(2.0, None), (1.0, 0.04), (0.1, 0.009)]
+    for steps, last in ((36, 0.1), (27, 1.0)):
+        result = replace(trained.result, curve=losses, epochs=3, steps=steps)
+        values = training_speed_estimates(replace(trained, result=result))
+        assert values["training_losses_of_last_epoch"] == last
+        whole = [loss for loss, _ in losses if loss is not None and loss >= last]
+        fading = sum(loss * 0.999**age for age, loss in enumerate(reversed(whole)))
+        assert values["training_losses_moving_average"] == pytest.approx(fading)

@@ -5,7 +5,6 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -120,9 +119,8 @@ class Fleet:
         self.captured: Captured | None = None
         self.weights = torch.empty(0, sum(shape.numel() for shape in self.parts.values())).to(data.train_images)
         # Of each parameter: SGD's momentum, or Adam's two moments; of each network: how many steps it took.
-        self.moments = [
-            torch.empty_like(self.weights) for _ in range(2 if config.training.optimiser == "adam" else 1)
-        ]
+        count = 2 if config.training.optimiser == "adam" else 1
+        self.moments = [torch.empty_like(self.weights) for _ in range(count)]
         self.taken = torch.empty(0, 1, dtype=torch.float64, device=self.device)
         self.buffers = {name: tensor[None][:0] for name, tensor in self.network.named_buffers()}
 
@@ -213,10 +211,8 @@ class Fleet:
     def _part(self, draws: Sequence[Tensor], *, whole: bool) -> None:
         """Take the steps that these are the draws of, [M, steps, ...] each, and judge the networks."""
         self.network.train()
-        losses = torch.stack(
-            [self.step(*(draw[:, step] for draw in draws)) for step in range(draws[0].shape[1])], 1
-        )
-        found = zip(self.members, draws[0].cpu(), losses.cpu(), strict=True)
+        steps = [self.step(*(draw[:, step] for draw in draws)) for step in range(draws[0].shape[1])]
+        found = zip(self.members, draws[0].cpu(), torch.stack(steps, dim=1).cpu(), strict=True)
         judged = [row for row, (member, *own) in enumerate(found) if member.course.took(*own, whole=whole)]
         if judged:
             courses = [self.members[row].course for row in judged]
@@ -232,17 +228,14 @@ class Fleet:
 
     @torch.no_grad()
     def logits(self, rows: Sequence[int], images: Tensor) -> Tensor:
-        """Logits [rows, N, classes] in evaluation mode, of images [N, channels, H, W] or [rows, N, ...].
-
-        ``rows`` are in the order of the members.
-        """
-        network: Callable[[Tensor], Tensor] = self.network.eval()
-        if len(rows) < len(self.members):
-            chosen = {name: tensor[rows] for name, tensor in self.network.state_dict().items()}
-            network = partial(functional_call, self.network, chosen)
+        """Logits [rows, N, classes] in evaluation mode, of images [N, channels, H, W] or [rows, N, ...]."""
+        self.network.eval()
+        chosen = {name: tensor[rows] for name, tensor in self.network.state_dict().items()}
         last = images.movedim(1, -1) if images.dim() == 5 else images.movedim(0, -1)[None]
         size = max(CHUNK, evaluation_batch(images) // len(rows)) if images.is_cuda else CHUNK
-        return torch.cat([network(part).mT for part in last.split(size, -1)], dim=1)
+        return torch.cat(
+            [functional_call(self.network, chosen, (part,)).mT for part in last.split(size, -1)], dim=1
+        )
 
     def step(self, index: Tensor, keys: Tensor, moved: Tensor) -> Tensor:
         """One step of every network on the examples at ``index`` [M, B]; returns their losses [M, B].
