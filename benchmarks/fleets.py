@@ -30,7 +30,6 @@ from torch.utils.data import DataLoader, TensorDataset
 from torch.utils.flop_counter import FlopCounterMode
 
 from prunability.config import Execution, NiNConfig, RunConfig, cores
-from prunability.course import CHECK_BELOW
 from prunability.data import Dataset, ImageSet, load_images, prepare
 from prunability.fleet import train_fleet
 from prunability.jobs import keep_memory
@@ -84,23 +83,20 @@ def textbook(config: RunConfig, data: Dataset) -> int:
     steps = 0
     for _ in range(rules.max_epochs):
         network.train()
-        running = 0.0
         for images, labels in loader:
             loss = F.cross_entropy(network(images.to(DEVICE)), labels.to(DEVICE))
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
-            running += loss.item()
         steps += len(loader)
-        if running / len(loader) < CHECK_BELOW:
-            network.eval()
-            with torch.no_grad():
-                total = sum(
-                    F.cross_entropy(network(images.to(DEVICE)), labels.to(DEVICE), reduction="sum").item()
-                    for images, labels in DataLoader(examples, 500)
-                )
-            if total / len(examples) <= rules.target_loss:
-                break
+        network.eval()
+        with torch.no_grad():
+            total = sum(
+                F.cross_entropy(network(images.to(DEVICE)), labels.to(DEVICE), reduction="sum").item()
+                for images, labels in DataLoader(examples, 500)
+            )
+        if total / len(examples) <= rules.target_loss:
+            break
     return steps
 
 

@@ -22,7 +22,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # Each module uses only modules before it in this list, and its own package.
 LAYERS = [
     "seeding", "config", "data", "course", "layers", "networks", "dropout", "augmentation", "checkpoints",
-    "training", "graphs", "fleet", "arithmetic", "dispatch", "scan", "pruning", "measures", "locks", "store", "published",
+    "stopping", "training", "graphs", "updates", "fleet", "arithmetic", "dispatch", "scan", "pruning", "measures",
+    "locks", "store", "published",
     "studies", "progress", "jobs", "runner", "cost", "gathering", "resampling", "statistics", "partial",
     "reliability",
     "information", "environments", "tables", "descent", "claims", "reproduction", "comparison", "schema", "style",

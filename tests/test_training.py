@@ -1,22 +1,23 @@
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
 from prunability import checkpoints, training
 from prunability.checkpoints import OutOfTimeError
-from prunability.config import RunConfig
-from prunability.course import CHECK_BELOW, Course
+from prunability.config import NiNConfig, RunConfig
+from prunability.course import CLOSE, Course
 from prunability.data import Dataset, ImageSet, prepare
 from prunability.dropout import dropout_keys, dropout_mask, places
 from prunability.measures import TrainedRun
 from prunability.networks import NiN
 from prunability.seeding import generator
-from prunability.training import batches, build, mean_loss, one_thread, train
+from prunability.training import batches, build, logits, one_thread, train
 
 CPU = torch.device("cpu")
 
@@ -27,17 +28,19 @@ def altered(config: RunConfig, **rules: object) -> RunConfig:
     return RunConfig.model_validate(content)
 
 
-def textbook(config: RunConfig, data: Dataset, epochs: int) -> tuple[NiN, float]:
+def textbook(config: RunConfig, data: Dataset, steps: int) -> tuple[NiN, float]:
     """Plain SGD with momentum, written out: buf = m·buf + g + λ·w, w −= η·buf."""
     network = build(config, (1, 8, 8), 10)
     assert isinstance(network, NiN)
     buffers = {name: torch.zeros_like(p) for name, p in network.named_parameters()}
     rules, total = config.training, 0.0
-    for epoch in range(epochs):
+    per_epoch = len(data.train_labels) // rules.batch_size
+    for epoch in range(-(-steps // per_epoch)):
         order = torch.randperm(len(data.train_labels), generator=generator(*config.seed_key("data order"), epoch))
         count, rate = len(order) // rules.batch_size, torch.tensor([config.dropout], dtype=torch.float64)
         keys = dropout_keys(config, epoch, count, len(network.blocks))
-        for step, start in enumerate(range(0, len(order) - rules.batch_size + 1, rules.batch_size)):
+        for step in range(min(per_epoch, steps - epoch * per_epoch)):
+            start = step * rules.batch_size
             index = order[start : start + rules.batch_size]
             network.train()
             x = data.train_images[index]
@@ -61,7 +64,7 @@ def textbook(config: RunConfig, data: Dataset, epochs: int) -> tuple[NiN, float]
 def test_equals_the_textbook(small_run: RunConfig, small_data: Dataset) -> None:
     config = altered(small_run, max_epochs=4, weight_decay=0.01, batch_size=11)  # 10 full batches of 11
     _, final, result = train(config, small_data)
-    expected, total = textbook(config, small_data, epochs=4)
+    expected, total = textbook(config, small_data, 40)
     assert result.steps == 40
     for name, tensor in expected.state_dict().items():
         torch.testing.assert_close(final[name], tensor, atol=1e-9, rtol=1e-9)
@@ -72,17 +75,38 @@ def test_equals_the_textbook(small_run: RunConfig, small_data: Dataset) -> None:
 
 def test_stops_by_the_protocol(trained: TrainedRun) -> None:
     rules, result = trained.config.training, trained.result
-    for running, loss in result.curve:
-        assert running is not None
-        assert (loss is not None) == (running < CHECK_BELOW)
+    assert all(running is not None for running, _ in result.curve)
     *before, (_, last) = result.curve
     assert last is not None
     assert last <= rules.target_loss
     assert all(loss is None or loss > rules.target_loss for _, loss in before)
+    assert any(loss is None for _, loss in before)  # most were proved from few examples
     assert result.epochs == len(result.curve)
     assert result.train_loss == pytest.approx(last, rel=1e-12)
-    network = trained.network
-    assert mean_loss(network, trained.data.train_images, trained.data.train_labels) == pytest.approx(last)
+    outputs = logits(trained.network, trained.data.train_images)
+    assert F.cross_entropy(outputs, trained.data.train_labels).item() == pytest.approx(last)
+
+
+def test_stops_within_an_epoch(small_run: RunConfig, small_data: Dataset) -> None:
+    """At the same step as a training that is judged at every step would reach the same weights."""
+    config = altered(small_run, target_loss=0.01)
+    for seed in range(9):
+        run = config.model_copy(update={"seed": seed})
+        _, final, result = train(run, small_data)
+        if result.steps % 12:
+            break
+    assert result.status == "converged"
+    assert result.steps % 12 in (3, 6, 9)
+    assert result.epochs == result.steps // 12 + 1
+    expected, total = textbook(run, small_data, result.steps)
+    assert result.sum_of_training_losses == pytest.approx(total, rel=1e-6)
+    for name, tensor in expected.state_dict().items():
+        torch.testing.assert_close(final[name], tensor, atol=1e-4, rtol=1e-4)
+    # What is known of the epoch that was not ended is the mean over its steps.
+    whole = altered(run, max_epochs=result.epochs - 1, stop_at_target=False)
+    before = train(whole, small_data)[2].sum_of_training_losses
+    assert before is not None
+    assert result.curve[-1][0] == pytest.approx((total - before) / (result.steps % 12), rel=1e-5)
 
 
 def test_epoch_limit(small_run: RunConfig, small_data: Dataset) -> None:
@@ -92,13 +116,27 @@ def test_epoch_limit(small_run: RunConfig, small_data: Dataset) -> None:
 
 
 def test_an_evaluation_that_is_not_finite_ends_a_training(small_run: RunConfig) -> None:
-    course = Course(small_run.training)
-    assert course.epoch_done(torch.full((3,), 0.01, dtype=torch.float64))
-    course.evaluated(float("nan"))
+    course = Course(small_run)
+    assert course.took(torch.arange(3)[:, None], torch.full((3, 1), 0.01), whole=True)
+    course.evaluated(torch.full((120,), torch.nan, dtype=torch.float64))
     assert course.status == "diverged"
     ((running, loss),) = course.curve
     assert running == pytest.approx(0.01)
     assert loss is None
+
+
+def test_judged_more_often_once_it_is_close(small_run: RunConfig) -> None:
+    course, step = Course(small_run), torch.arange(2)[None]
+    cost = torch.full((1, 2), 0.3)
+    assert not course.took(step, cost, whole=False)
+    assert course.took(step, 3 * cost, whole=True)
+    assert course.steps == 2
+    assert course.curve[0][0] == pytest.approx(0.6)
+    course.evaluated(torch.full((120,), 1.02 * CLOSE, dtype=torch.float64))
+    assert not course.took(step, cost, whole=False)
+    assert course.took(step, cost, whole=True)
+    course.evaluated(torch.full((120,), 0.98 * CLOSE, dtype=torch.float64))
+    assert course.status == "converged"  # at the small run's target
 
 
 def test_divergence_is_recorded(small_run: RunConfig, small_data: Dataset) -> None:
@@ -119,8 +157,8 @@ def test_a_longer_training_begins_as_the_shorter(small_run: RunConfig, small_dat
 
 
 def test_a_budget_is_spent(small_run: RunConfig, small_data: Dataset, trained: TrainedRun) -> None:
-    more = trained.result.epochs + 4
-    _, _, result = train(altered(small_run, max_epochs=more, stop_at_target=False), small_data)
+    more = trained.result.epochs  # at a higher target, that is met before
+    _, _, result = train(altered(small_run, max_epochs=more, stop_at_target=False, target_loss=0.3), small_data)
     assert (result.status, result.epochs) == ("converged", more)
     assert result.curve[-1][1] == pytest.approx(result.train_loss, rel=1e-12)
     assert all(loss is None for _, loss in result.curve[:-1])
@@ -132,44 +170,47 @@ def test_a_budget_is_spent(small_run: RunConfig, small_data: Dataset, trained: T
 def test_a_killed_training_goes_on_bit_for_bit(
     small_run: RunConfig, small_data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimiser: str
 ) -> None:
-    config = altered(small_run, optimiser=optimiser, learning_rate=0.01, max_epochs=6, precision="float64")
+    wide = small_run.model_copy(update={"network": NiNConfig(width=48, depth=2)})
+    rate = 0.1 if optimiser == "sgd" else 0.01
+    config = altered(wide, optimiser=optimiser, learning_rate=rate, max_epochs=12, target_loss=1e-4)
     expected = train(config, small_data)
     monkeypatch.setattr(checkpoints, "EVERY", 0.0)
-    whole, path = training._epoch, tmp_path / "runs" / "one.checkpoint"
+    whole, path = training._parts, tmp_path / "runs" / "one.checkpoint"
 
-    def killed(*arguments: Any) -> Tensor:
-        if arguments[-1] == 4:
+    def killed(*arguments: Any) -> Iterator[Any]:
+        if len(arguments[-1].curve) == 10:
+            assert arguments[-1].close
             raise KeyboardInterrupt
         return whole(*arguments)
 
-    monkeypatch.setattr(training, "_epoch", killed)
+    monkeypatch.setattr(training, "_parts", killed)
     with pytest.raises(KeyboardInterrupt):
         train(config, small_data, path)
     begun: list[int] = []
 
-    def watched(*arguments: Any) -> Tensor:
-        begun.append(arguments[-1])
+    def watched(*arguments: Any) -> Iterator[Any]:
+        begun.append(len(arguments[-1].curve))
         return whole(*arguments)
 
-    monkeypatch.setattr(training, "_epoch", watched)
+    monkeypatch.setattr(training, "_parts", watched)
     found = train(config, small_data, path)
-    assert begun == [4, 5]
+    assert begun == [10, 11]
     assert asdict(found[2]) == asdict(expected[2])
     for states in zip(found[:2], expected[:2], strict=True):
         assert all(torch.equal(states[0][name], tensor) for name, tensor in states[1].items())
     begun.clear()
     again = train(config, small_data, path)  # none is written once a training has ended
-    assert begun == [5]
+    assert begun == [11]
     assert asdict(again[2]) == asdict(expected[2])
     # Another run's checkpoint, or half of one, is not gone on from.
     begun.clear()
     train(altered(config, weight_decay=0.1), small_data, path)
-    assert begun == [*range(6)]
+    assert begun == [*range(12)]
     for damaged in (path.read_bytes()[:1000], b"", b"hello world" * 50):
         path.write_bytes(damaged)
         begun.clear()
         train(config, small_data, path)
-        assert begun == [*range(6)]
+        assert begun == [*range(12)]
 
 
 def test_a_training_that_ran_out_of_time_goes_on(small_run: RunConfig, small_data: Dataset, tmp_path: Path) -> None:

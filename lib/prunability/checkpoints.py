@@ -22,12 +22,12 @@ class OutOfTimeError(Exception):
 
 
 def keep(path: Path, config: RunConfig, course: Course, state: Mapping[str, Any]) -> None:
-    """Write what a training has reached, atomically; its draws follow from the epoch and need no keeping."""
+    """Write what a training has reached at an epoch's end, atomically; its draws follow from the epoch."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{os.getpid()}.partial")
     content = {
         "run": config.seed_key("checkpoint")[0], "curve": course.curve, "total": course.total,
-        "steps": course.steps, **state,
+        "steps": course.steps, "close": course.close, "known": course.known, **state,
     }  # fmt: skip
     with partial.open("wb") as stream:
         torch.save(content, stream)
@@ -51,7 +51,9 @@ def resume(path: Path, config: RunConfig, course: Course, names: tuple[str, ...]
         state = {name: content[name] for name in names}
         curve = [(running, loss) for running, loss in content["curve"]]
         total, steps = float(content["total"]), int(content["steps"])
+        close, known = bool(content["close"]), torch.as_tensor(content["known"])
     except (RuntimeError, EOFError, pickle.UnpicklingError, LookupError, TypeError, ValueError, AttributeError):
         return None
     course.curve, course.total, course.steps = curve, total, steps
+    course.close, course.known = close, known
     return state

@@ -2,16 +2,19 @@
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from prunability.config import TrainingConfig
+from prunability.config import RunConfig
 from prunability.data import Dataset
 
-# Below this mean of an epoch's minibatch losses the whole training set is evaluated (in nats).
-CHECK_BELOW = 0.1
+# Once the loss over the training set was found below this (in nats), every part of an epoch is judged.
+CLOSE = 0.05
+PARTS = 4
 
 Status = Literal["converged", "not converged", "diverged"]
 
@@ -20,8 +23,10 @@ Status = Literal["converged", "not converged", "diverged"]
 class Result:
     """How a training ended. Losses are mean cross-entropies in nats, errors fractions; None if diverged.
 
-    ``curve`` holds, an epoch each, the mean of the minibatch losses and, where the stopping rule asked for
-    it, the loss over the training set in evaluation mode. ``sum_of_training_losses`` is over all steps.
+    ``epochs`` counts those begun, ``steps`` those taken: the last epoch may not be whole. ``curve`` holds, an
+    epoch each, the mean of the minibatch losses over the steps taken and, where the stopping rule had to know
+    it, the loss over the training set in evaluation mode, the last one of the epoch.
+    ``sum_of_training_losses`` is over all steps.
     """
 
     status: Status
@@ -39,36 +44,67 @@ class Result:
 class Course:
     """How far one training is, and when it ends (Jiang et al. 2020; Dziugaite et al. 2020).
 
-    After an epoch whose mean minibatch loss is below 0.1 nats the training set is evaluated, and training
-    stops as *converged* once that loss is at most the target. It also stops at the epoch limit (*not
-    converged*) and when a loss is no longer finite (*diverged*). A training that is not to stop at the
-    target goes on to the epoch limit, and only then the training set is evaluated.
+    L(w), the loss over the training set, is judged at the end of every epoch and, once it was found below
+    0.05 nats, of every quarter of one; training stops as *converged* when it is at most the target. It also
+    stops at the epoch limit (*not converged*) and when a loss is no longer finite (*diverged*). A training
+    that is not to stop at the target goes on to the epoch limit and is judged only there.
+
+    ``known`` holds the latest known loss of each example, float32 [N]: of a training step or an evaluation.
     """
 
-    def __init__(self, rules: TrainingConfig) -> None:
-        self.rules = rules
+    def __init__(self, config: RunConfig) -> None:
+        self.rules = config.training
         self.curve: list[tuple[float | None, float | None]] = []
-        self.total, self.steps = 0.0, 0
+        self.total, self.steps, self.close = 0.0, 0, False
+        self.known = torch.zeros(config.data.n_train)
         self.status: Status | None = None
+        self._epoch = torch.zeros(0, dtype=torch.float64)
+        self._fresh: list[Tensor] = []
 
-    def epoch_done(self, losses: Tensor) -> bool:
-        """Take an epoch's minibatch losses [steps], float64; True if the training set is to be evaluated."""
-        self.total += losses.sum().item()
-        self.steps += len(losses)
-        running = losses.mean().item()
+    def took(self, index: Tensor, losses: Tensor, *, whole: bool) -> bool:
+        """Take what a part of an epoch found; True if L(w) is to be judged.
+
+        In between judgements nothing happens, so that company that is judged more often changes nothing.
+
+        Args:
+            index: the examples of each step, int64 [steps, batch].
+            losses: what they cost in nats, [steps, batch].
+            whole: whether the epoch is over.
+        """
+        self.known[index] = losses.float()
+        self._fresh.append(losses.double())
+        if not (whole or self.close):
+            return False
+        of_steps, self._fresh = torch.cat(self._fresh).mean(dim=1), []
+        self.total += of_steps.sum().item()
+        self.steps += len(of_steps)
+        if not len(self._epoch):
+            self.curve.append((None, None))
+        self._epoch = torch.cat([self._epoch, of_steps])
+        running = self._epoch.mean().item()
+        if whole:
+            self._epoch = self._epoch[:0]
         finite = math.isfinite(running)
-        self.curve.append((running if finite else None, None))
+        self.curve[-1] = (running if finite else None, self.curve[-1][1])
         if not finite:
             self.status = "diverged"
-        elif len(self.curve) == self.rules.max_epochs:
+        elif whole and len(self.curve) == self.rules.max_epochs:
             self.status = "not converged"
-        if not self.rules.stop_at_target:
-            return self.status == "not converged"
-        return finite and running < CHECK_BELOW
+        return finite if self.rules.stop_at_target else self.status == "not converged"
 
-    def evaluated(self, loss: float) -> None:
-        """Take the loss over the training set after the last epoch, in nats."""
+    @property
+    def limit(self) -> float:
+        """The loss, in nats, above which nothing follows from L(w)."""
+        if not self.rules.stop_at_target:
+            return math.inf
+        return self.rules.target_loss if self.close else max(CLOSE, self.rules.target_loss)
+
+    def evaluated(self, losses: Tensor) -> None:
+        """Take the losses of all training examples after the last step in nats, float64 [N]."""
+        self.known = losses.float()
+        loss = losses.mean().item()
         self.curve[-1] = (self.curve[-1][0], loss if math.isfinite(loss) else None)
+        self.close = self.close or loss < CLOSE
         if not math.isfinite(loss):
             self.status = "diverged"
         elif loss <= self.rules.target_loss:
@@ -96,9 +132,22 @@ class Course:
         )  # fmt: skip
 
 
+def parts(steps: int, *, close: bool) -> list[slice]:
+    """The steps of an epoch between judgements: all, or quarters as equal as can be, none of them empty."""
+    number = PARTS if close else 1
+    ends = sorted({-(-part * steps // number) for part in range(number + 1)})
+    return [slice(begin, end) for begin, end in pairwise(ends)]
+
+
+def cross_entropies(outputs: Tensor, labels: Tensor) -> Tensor:
+    """What each example costs in nats, float64 [..., N], from logits [..., N, classes]."""
+    losses = F.cross_entropy(outputs.double().flatten(0, -2), labels.flatten(), reduction="none")
+    return losses.view(labels.shape)
+
+
 def _evaluate(outputs: Tensor, labels: Tensor) -> tuple[float | None, float | None]:
     """Mean cross-entropy in nats and fraction of errors, both None where the loss is not finite."""
-    loss = F.cross_entropy(outputs.double(), labels).item()
+    loss = cross_entropies(outputs, labels).mean().item()
     if not math.isfinite(loss):
         return None, None
     return loss, (outputs.argmax(1) != labels).double().mean().item()

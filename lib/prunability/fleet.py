@@ -17,19 +17,13 @@ from prunability import checkpoints
 from prunability.augmentation import augmented, moves
 from prunability.checkpoints import EPOCHS_LEFT, OutOfTimeError, keep, resume
 from prunability.config import RunConfig
-from prunability.course import Course, Result
+from prunability.course import Course, Result, cross_entropies, parts
 from prunability.data import Dataset
 from prunability.dropout import dropout_keys, dropout_mask, places
 from prunability.graphs import Captured
-from prunability.training import (
-    ADAM_BETA2,
-    ADAM_EPS,
-    DTYPES,
-    State,
-    batches,
-    build,
-    evaluation_batch,
-)
+from prunability.stopping import judge
+from prunability.training import DTYPES, State, batches, build, evaluation_batch
+from prunability.updates import update
 
 # Examples that a fleet evaluates together, on a CPU.
 CHUNK = 128
@@ -75,8 +69,8 @@ def train_fleet(
     """Train networks of one shape, at most ``size`` at a time; yields each one as soon as it ends.
 
     Each is trained as :func:`prunability.training.train` would train it alone, to rounding: same initial
-    weights, data order and dropout noise, same rule of stopping. A network that has ended leaves at the end
-    of its epoch and one that waits takes its place.
+    weights, data order and dropout noise, same rule of stopping. A network that has ended leaves after that
+    part of the epoch; with the next epoch one that waits takes its place.
 
     ``checkpoint`` says where each keeps what it has reached, every few minutes and ``until`` that time, by
     :func:`time.monotonic`; each goes on from there in any fleet.
@@ -96,10 +90,8 @@ def train_fleet(
     while waiting or fleet.members:
         start = time.monotonic()
         fleet.enter([waiting.pop(0) for _ in range(min(len(waiting), size - len(fleet.members)))], checkpoint)
-        fleet.epoch()
+        yield from fleet.epoch()
         now = time.monotonic()
-        for member in fleet.members:
-            member.seconds += (now - start) / len(fleet.members)
         yield from fleet.leave()
         late = now + EPOCHS_LEFT * (now - start) > until
         if checkpoint is not None and (late or now - written > checkpoints.EVERY):
@@ -119,7 +111,6 @@ class Fleet:
     def __init__(self, config: RunConfig, data: Dataset) -> None:
         self.data, self.shape = data, data.train_images.shape[1:]
         self.device, self.dtype = data.train_images.device, DTYPES[config.training.precision]
-        self.adam = config.training.optimiser == "adam"
         self.autocast = config.training.precision == "bfloat16"
         self.network = build(config, self.shape, data.classes).to(self.device)
         self.names = list(self.network.state_dict())
@@ -128,7 +119,8 @@ class Fleet:
         self.captured: Captured | None = None
         self.weights = torch.empty(0, sum(shape.numel() for shape in self.parts.values())).to(data.train_images)
         # Of each parameter: SGD's momentum, or Adam's two moments; of each network: how many steps it took.
-        self.moments = [torch.empty_like(self.weights) for _ in range(2 if self.adam else 1)]
+        count = 2 if config.training.optimiser == "adam" else 1
+        self.moments = [torch.empty_like(self.weights) for _ in range(count)]
         self.taken = torch.empty(0, 1, dtype=torch.float64, device=self.device)
         self.buffers = {name: tensor[None][:0] for name, tensor in self.network.named_buffers()}
 
@@ -139,7 +131,7 @@ class Fleet:
         states = [build(config, self.shape, self.data.classes).state_dict() for config in configs]
         for config, state in zip(configs, states, strict=True):
             initial = {name: tensor.clone() for name, tensor in state.items()}
-            self.members.append(Member(config, initial, Course(config.training)))
+            self.members.append(Member(config, initial, Course(config)))
         fresh = torch.stack([torch.cat([state[name].flatten() for name in self.parts]) for state in states])
         self.weights = torch.cat([self.weights, fresh.to(self.device)])
         zeros = torch.zeros_like(fresh, device=self.device)
@@ -187,41 +179,66 @@ class Fleet:
         self._bind()
         return trained
 
-    def epoch(self) -> None:
-        """Every network passes once over the training set, in its own order, and is judged."""
-        configs = [member.config for member in self.members]
-        epochs = [len(member.course.curve) for member in self.members]
-        pairs = list(zip(configs, epochs, strict=True))
-        order = torch.stack([batches(config, epoch) for config, epoch in pairs]).to(self.device)
-        steps = order.shape[1]
-        keys = torch.stack([dropout_keys(config, epoch, steps, len(self.dropped)) for config, epoch in pairs])
-        keys = keys.to(self.device)
-        moved = torch.stack([moves(config, epoch, steps, self.shape) for config, epoch in pairs]).to(self.device)
+    def epoch(self) -> list[Trained]:
+        """Every network passes over the training set, in its own order, and is judged.
+
+        Returns those that ended before the last part; those that ended with it are still to leave.
+        """
+        since, gone = time.monotonic(), list[Trained]()
+        draws = self._draws()
+        steps = draws[0].shape[1]
+        for part in parts(steps, close=any(member.course.close for member in self.members)):
+            if ended := [row for row, member in enumerate(self.members) if member.course.status is not None]:
+                stay = [row for row in range(len(self.members)) if row not in ended]
+                gone, draws = gone + self.leave(), [draw[stay] for draw in draws]
+            if self.members:
+                self._part([draw[:, part] for draw in draws], whole=part.stop == steps)
+            now = time.monotonic()
+            for member in self.members:
+                member.seconds += (now - since) / len(self.members)
+            since = now
+        return gone
+
+    def _draws(self) -> list[Tensor]:
+        """Each member's order of examples, dropout keys and moves of an epoch, [M, steps, ...]."""
+        draws = []
+        for config, epoch in ((member.config, len(member.course.curve)) for member in self.members):
+            steps = len(order := batches(config, epoch))
+            keys = dropout_keys(config, epoch, steps, len(self.dropped))
+            draws.append((order, keys, moves(config, epoch, steps, self.shape)))
+        return [torch.stack(kind).to(self.device) for kind in zip(*draws, strict=True)]
+
+    def _part(self, draws: Sequence[Tensor], *, whole: bool) -> None:
+        """Take the steps that these are the draws of, [M, steps, ...] each, and judge the networks."""
         self.network.train()
-        parts = [self.step(order[:, step], keys[:, step], moved[:, step]) for step in range(steps)]
-        losses = torch.stack(parts, dim=1)
-        rows = [
-            row
-            for row, (member, of_row) in enumerate(zip(self.members, losses.double().cpu(), strict=True))
-            if member.course.epoch_done(of_row)
-        ]
-        if rows:
-            outputs = self.logits(rows, self.data.train_images).double()
-            for row, of_row in zip(rows, outputs, strict=True):
-                self.members[row].course.evaluated(F.cross_entropy(of_row, self.data.train_labels).item())
+        steps = [self.step(*(draw[:, step] for draw in draws)) for step in range(draws[0].shape[1])]
+        found = zip(self.members, draws[0].cpu(), torch.stack(steps, dim=1).cpu(), strict=True)
+        judged = [row for row, (member, *own) in enumerate(found) if member.course.took(*own, whole=whole)]
+        if judged:
+            courses = [self.members[row].course for row in judged]
+            judge(courses, lambda chosen, index: self._losses([judged[row] for row in chosen], index))
+
+    def _losses(self, rows: Sequence[int], index: Tensor | None) -> Tensor:
+        """What examples cost in nats, float64 [rows, examples]; ``index`` [rows, examples], else all."""
+        images, labels = self.data.train_images, self.data.train_labels.expand(len(rows), -1)
+        if index is not None:
+            index = index.to(self.device)
+            images, labels = images[index], self.data.train_labels[index]
+        return cross_entropies(self.logits(rows, images), labels)
 
     @torch.no_grad()
     def logits(self, rows: Sequence[int], images: Tensor) -> Tensor:
-        """Logits [rows, N, classes] of images [N, channels, H, W] in evaluation mode."""
+        """Logits [rows, N, classes] in evaluation mode, of images [N, channels, H, W] or [rows, N, ...]."""
         self.network.eval()
         chosen = {name: tensor[rows] for name, tensor in self.network.state_dict().items()}
-        parts = images.split(max(CHUNK, evaluation_batch(images) // len(rows)) if images.is_cuda else CHUNK)
+        last = images.movedim(1, -1) if images.dim() == 5 else images.movedim(0, -1)[None]
+        size = max(CHUNK, evaluation_batch(images) // len(rows)) if images.is_cuda else CHUNK
         return torch.cat(
-            [functional_call(self.network, chosen, (part.permute(1, 2, 3, 0)[None],)).mT for part in parts], dim=1
+            [functional_call(self.network, chosen, (part,)).mT for part in last.split(size, -1)], dim=1
         )
 
     def step(self, index: Tensor, keys: Tensor, moved: Tensor) -> Tensor:
-        """One step of every network on the examples at ``index`` [M, B]; returns the losses [M].
+        """One step of every network on the examples at ``index`` [M, B]; returns their losses [M, B].
 
         ``keys`` [M, layers, 2] are those of the dropout noise, ``moved`` [M, B, 3] say how the examples are
         augmented. On a GPU the step is captured as a graph when it is first taken, and then replayed.
@@ -242,27 +259,11 @@ class Fleet:
         ]
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
             outputs = self.network(x.unflatten(0, index.shape).movedim(1, -1), masks)
-            losses = F.cross_entropy(outputs, self.data.train_labels[index], reduction="none").mean(dim=1)
-        found = torch.autograd.grad(losses.sum(), list(self.network.parameters()))
-        self._update(torch.cat([part.flatten(1) for part in found], dim=1))
+            losses = F.cross_entropy(outputs, self.data.train_labels[index], reduction="none")
+        found = torch.autograd.grad(losses.mean(dim=1).sum(), list(self.network.parameters()))
+        gradient = torch.cat([part.flatten(1) for part in found], dim=1)
+        update(self.weights, gradient, self.moments, self.taken, self.rate, self.decay, self.factor)
         return losses.detach()
-
-    def _update(self, gradient: Tensor) -> None:
-        """What ``torch.optim.SGD`` and ``Adam`` do, with a network's settings for each row [M, ω].
-
-        One rounding an operation, so that a network's bits do not depend on its place in the fleet.
-        """
-        gradient.add_(self.weights * self.decay)
-        first = self.moments[0].mul_(self.factor)
-        if not self.adam:
-            self.weights.sub_(first.add_(gradient) * self.rate)
-            return
-        self.taken.add_(1)
-        first.add_(gradient * (1 - self.factor))
-        second = self.moments[1].mul_(ADAM_BETA2).add_(gradient.mul_(gradient).mul_(1 - ADAM_BETA2))
-        scale = (1 - ADAM_BETA2**self.taken).sqrt_().to(self.dtype)
-        step = first / second.sqrt().div_(scale).add_(ADAM_EPS)
-        self.weights.sub_(step.mul_((self.rate / (1 - self.factor.double() ** self.taken)).to(self.dtype)))
 
     def _bind(self) -> None:
         """Let the network's parameters and statistics be those of the members there are now."""

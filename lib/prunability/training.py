@@ -14,11 +14,12 @@ from prunability import checkpoints
 from prunability.augmentation import augmented, moves
 from prunability.checkpoints import EPOCHS_LEFT, OutOfTimeError, keep, resume
 from prunability.config import RunConfig, TrainingConfig
-from prunability.course import Course, Result
+from prunability.course import Course, Result, cross_entropies, parts
 from prunability.data import Dataset
 from prunability.dropout import dropout_keys, dropout_mask, places
 from prunability.networks import Network, make_network
 from prunability.seeding import generator, seed_for
+from prunability.stopping import judge
 
 # Pixels of the images evaluated together: on a CPU so few that their activations stay in its cache. With
 # gradients, which keep the activations, half of that.
@@ -63,7 +64,7 @@ def train(
     device = data.train_images.device
     network = build(config, data.train_images.shape[1:], data.classes).to(device)
     initial = _copy(network)
-    course = Course(config.training)
+    course = Course(config)
     optimiser = optimiser_of(network, config.training)
     if checkpoint is not None and (kept := resume(checkpoint, config, course, ("network", "optimiser"))):
         network.load_state_dict(kept["network"])
@@ -71,8 +72,9 @@ def train(
     written = time.monotonic()
     while course.status is None:
         start = time.monotonic()
-        if course.epoch_done(_epoch(network, optimiser, config, data, len(course.curve))):
-            course.evaluated(mean_loss(network, data.train_images, data.train_labels))
+        for index, losses, whole in _parts(network, optimiser, config, data, course):
+            if course.took(index, losses, whole=whole):
+                judge([course], lambda _, chosen: _losses(network, data, chosen))
         now = time.monotonic()
         late = now + EPOCHS_LEFT * (now - start) > until
         if course.status is None and checkpoint is not None and (late or now - written > checkpoints.EVERY):
@@ -104,28 +106,47 @@ def batches(config: RunConfig, epoch: int) -> Tensor:
     return order[: count // batch * batch].view(-1, batch)
 
 
-def _epoch(
-    network: Network, optimiser: torch.optim.Optimizer, config: RunConfig, data: Dataset, epoch: int
-) -> Tensor:
-    """One pass over the training set; returns the minibatch losses [steps] in float64."""
+def _parts(
+    network: Network, optimiser: torch.optim.Optimizer, config: RunConfig, data: Dataset, course: Course
+) -> Iterator[tuple[Tensor, Tensor, bool]]:
+    """One pass over the training set, until the course ends. After each part: its examples, their losses in
+    nats, both [steps, batch] on the CPU, and whether it was the last. In between the network may be evaluated.
+    """
     images, labels = data.train_images, data.train_labels
-    order = batches(config, epoch).to(images.device)
+    epoch = len(course.curve)
+    order = batches(config, epoch)
     shapes = network.dropout_shapes(images.shape[1:]) if config.dropout else []
     kept = [places(shape, order.shape[1], False, images.device) for shape in shapes]
     keys = dropout_keys(config, epoch, len(order), len(shapes)).to(images.device)
     rates = torch.tensor([config.dropout], dtype=images.dtype, device=images.device)
-    losses = []
-    network.train()
     moved = moves(config, epoch, len(order), images.shape).to(images.device)
-    for index, step_keys, step_moves in zip(order, keys, moved, strict=True):
-        masks = [dropout_mask(key[None], rates, numbers)[0] for key, numbers in zip(step_keys, kept, strict=True)]
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=config.training.precision == "bfloat16"):
-            loss = F.cross_entropy(network(augmented(images[index], step_moves), masks), labels[index])
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        losses.append(loss.detach())
-    return torch.stack(losses).double().cpu()
+    for part in parts(len(order), close=course.close):
+        losses = []
+        network.train()
+        for index, step_keys, step_moves in zip(
+            order[part].to(images.device), keys[part], moved[part], strict=True
+        ):
+            masks = [
+                dropout_mask(key[None], rates, numbers)[0] for key, numbers in zip(step_keys, kept, strict=True)
+            ]
+            with torch.autocast(
+                images.device.type, torch.bfloat16, enabled=config.training.precision == "bfloat16"
+            ):
+                outputs = network(augmented(images[index], step_moves), masks)
+                own = F.cross_entropy(outputs, labels[index], reduction="none")
+            optimiser.zero_grad()
+            own.mean().backward()
+            optimiser.step()
+            losses.append(own.detach())
+        yield order[part], torch.stack(losses).cpu(), part.stop == len(order)
+        if course.status is not None:
+            return
+
+
+def _losses(network: Network, data: Dataset, index: Tensor | None) -> Tensor:
+    """What examples cost in nats in evaluation mode, float64 [1, examples]; ``index`` [1, examples], else all."""
+    chosen = slice(None) if index is None else index[0].to(data.train_labels.device)
+    return cross_entropies(logits(network, data.train_images[chosen]), data.train_labels[chosen])[None]
 
 
 @torch.no_grad()
@@ -139,11 +160,6 @@ def evaluation_batch(images: Tensor, *, gradients: bool = False) -> int:
     """How many of images [N, channels, H, W] are best evaluated together."""
     pixels = EVALUATION_PIXELS[images.device.type] // (2 if gradients else 1)
     return max(1, pixels // (images.shape[-2] * images.shape[-1]))
-
-
-def mean_loss(network: Network, images: Tensor, labels: Tensor) -> float:
-    """L(w): the mean cross-entropy in nats, in evaluation mode."""
-    return F.cross_entropy(logits(network, images).double(), labels).item()
 
 
 def _copy(network: Network) -> State:

@@ -8,7 +8,10 @@ DECAY = 0.999
 
 
 def epoch_losses(run: TrainedRun) -> list[float]:
-    """The mean of the minibatch losses of each epoch, in nats.
+    """The mean of the minibatch losses of each whole epoch, in nats.
+
+    Ru et al. sum over epochs of a fixed number of steps; where training stopped inside one, that one is left
+    out. There is a whole one before it: the first is never stopped.
 
     Raises:
         UndefinedMeasureError: one was not finite.
@@ -16,7 +19,8 @@ def epoch_losses(run: TrainedRun) -> list[float]:
     losses = [running for running, _ in run.result.curve if running is not None]
     if len(losses) < len(run.result.curve):
         raise UndefinedMeasureError("a training loss was not finite")
-    return losses
+    partial = run.result.steps % (run.config.data.n_train // run.config.training.batch_size)
+    return losses[:-1] if partial else losses
 
 
 @measure(
@@ -36,15 +40,15 @@ def sum_of_training_losses(run: TrainedRun) -> dict[str, float]:
 @measure(
     Measure(
         "training_losses_of_last_epoch", "training losses, last epoch", "speed", f"{RU}, TSE-E with E = 1",
-        "mean ℓ_t over the last epoch", "nats",
+        "mean ℓ_t over the last whole epoch", "nats",
     ),
     Measure(
         "training_losses_moving_average", "training losses, moving average", "speed", f"{RU}, TSE-EMA",
-        "Σ_e γ^(E−e) · mean ℓ_t over epoch e, γ = 0.999", "nats",
+        "Σ_e γ^(E−e) · mean ℓ_t over whole epoch e, γ = 0.999", "nats",
     ),
 )  # fmt: skip
 def training_speed_estimates(run: TrainedRun) -> dict[str, float]:
-    """The last epoch's mean loss, and the sum over epochs with weights that fade into the past.
+    """The last whole epoch's mean loss, and the sum over whole epochs with weights that fade into the past.
 
     Undefined where a training loss was not finite.
     """
