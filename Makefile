@@ -4,6 +4,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 PROFILE ?= quick
 NOTEBOOK ?=
 DATA ?=
+FROM ?=
 
 # Paths are relative throughout, so that a space in the path of the clone does no harm.
 BIN = .venv/bin
@@ -13,7 +14,7 @@ READY = .venv/.ready
 .DEFAULT_GOAL := figures
 
 figures: $(READY)
-	$(BIN)/python -m prunability figures --profile "$(PROFILE)" $(if $(NOTEBOOK),--notebook "$(NOTEBOOK)") $(if $(DATA),-p "data=$(DATA)")
+	$(BIN)/python -m prunability figures --profile "$(PROFILE)" $(if $(NOTEBOOK),--notebook "$(NOTEBOOK)") $(if $(DATA),-p "data=$(DATA)") $(if $(FROM),-p "runs_from=$(FROM)")
 
 test: $(READY)
 	$(BIN)/ruff check .

@@ -77,10 +77,8 @@ class Grid:
         self.levels = [np.unique(case.table[h], return_inverse=True)[1] for h in case.hyperparameters]
 
     def column(self, parts: Shares) -> Array:
-        """A column [n] of unit variance, independent of all others."""
-        main = sum(
-            self.rng.normal() * _unit(self.rng.normal(size=int(level.max()) + 1)[level]) for level in self.levels
-        )
+        """A column [n] of unit variance, independent of all others; no direction of the main effects is preferred."""
+        main = sum(self.rng.normal(size=int(level.max()) + 1)[level] for level in self.levels)
         own = self.rng.normal(size=int(self.settings.max()) + 1)[self.settings]
         drawn = (_unit(np.asarray(main)), _unit(own), _unit(self.rng.normal(size=len(self.settings))))
         return _unit(np.sqrt(parts) @ np.stack(drawn))

@@ -1,5 +1,7 @@
 import os
+import re
 import shutil
+import subprocess
 import tarfile
 from pathlib import Path
 
@@ -7,10 +9,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from typer.testing import CliRunner
 
 from prunability import data as data_module
+from prunability import published as tables
+from prunability.cli import app
 from prunability.config import DataConfig, PrunabilityError
 from prunability.data import CIFAR10, ImageSet, checksum, load_images, prepare
+from prunability.session import project_root
 
 CPU = torch.device("cpu")
 
@@ -201,7 +207,31 @@ def test_checksum_sees_order_and_labels(digits: ImageSet) -> None:
     assert checksum(images, digits.labels) != digits.checksum
 
 
-@pytest.mark.skipif("PRUNABILITY_TEST_IMAGES" not in os.environ, reason="names no archive of real images")
+REAL = pytest.mark.skipif("PRUNABILITY_TEST_IMAGES" not in os.environ, reason="names no archive of real images")
+
+
+@REAL
+def test_a_folder_made_as_the_readme_says_has_the_published_identity(tmp_path: Path) -> None:
+    """As cloned, with what else lies in such a folder, and packed by the README's command."""
+    folder = tmp_path / "CIFAR-10-images"
+    (folder / ".git" / "objects" / "aa").mkdir(parents=True)
+    (folder / ".git" / "objects" / "aa" / "0.jpg").write_bytes(b"no image")
+    (folder / "README.md").write_text("what it is")
+    with tarfile.open(os.environ["PRUNABILITY_TEST_IMAGES"]) as archive:
+        archive.extractall(folder, filter="data")
+    table = tables.find(project_root() / "results", "correlation", "small")
+    assert table is not None
+    published = table.origin.data
+    assert load_images(f"folder:{folder}", tmp_path).facts == published
+    (command,) = re.findall(r"^    (tar .*)$", (project_root() / "README.md").read_text(), re.M)
+    subprocess.run(command.split(), cwd=tmp_path, check=True)
+    (packed,) = tmp_path.glob("*.tar.*")
+    told = CliRunner().invoke(app, ["images", f"folder:{packed}"])
+    assert published.checksum in told.output
+    assert "the published table of correlation, small, is of these images" in told.output
+
+
+@REAL
 def test_real_images_from_archive_to_prunability(tmp_path: Path) -> None:
     from prunability.config import Execution, NiNConfig, RunConfig, TrainingConfig
     from prunability.measures import HEADLINE_MEASURE

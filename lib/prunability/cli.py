@@ -1,4 +1,4 @@
-"""The command line: ``prunability run``, ``status``, ``compare``, ``figures``, ``export`` and ``import``."""
+"""The command line: ``prunability run``, ``status``, ``compare``, ``images``, ``figures`` and others."""
 
 import _thread
 import math
@@ -19,7 +19,7 @@ import typer
 import prunability
 from prunability import published, transfer
 from prunability.config import Execution, PrunabilityError, writable
-from prunability.data import at_hand
+from prunability.data import at_hand, load_images
 from prunability.gathering import of_study
 from prunability.jobs import lacking
 from prunability.measures import REGISTRY
@@ -27,7 +27,7 @@ from prunability.reproduction import reproduction, words
 from prunability.runner import complete, survey
 from prunability.session import Parameters, validate
 from prunability.store import RunStore
-from prunability.studies import STUDIES, Study, find_profile, having, open_study
+from prunability.studies import STUDIES, Study, find_profile, having, open_study, profiles
 from prunability.tables import left_out, runs_table
 
 # Of a limit of time, what is kept for ending cleanly, and the most that is, in seconds.
@@ -131,6 +131,23 @@ def status(
                 _spared(*opened)
             else:
                 typer.echo(f"{name}, {profile}: {source} is not downloaded, so there are no runs of it here")
+
+
+@app.command()
+def images(
+    source: Annotated[str, typer.Argument(help="digits, cifar10 (downloaded once) or folder:PATH.")],
+) -> None:
+    """Say what images a source holds, their identity, and which published tables are of them."""
+    with _explained():
+        execution = Parameters().execution()
+        facts = load_images(source, execution.data).facts
+        numbers = f"{facts.train:,} images for training, {facts.test:,} for testing, {facts.classes} classes"
+        typer.echo(f"{facts.title}: {numbers}\nSHA-256 of their content: {facts.checksum}")
+        for name in STUDIES:
+            for known in profiles(name):
+                table = published.find(execution.results, name, known)
+                if table and table.origin.data.checksum == facts.checksum:
+                    typer.echo(f"the published table of {name}, {known}, is of these images")
 
 
 @app.command()

@@ -126,12 +126,12 @@ class Finding:
 
 
 def decisive(criteria: Sequence[Criterion]) -> Criterion | None:
-    """The condition that a verdict hangs on: of those that hold least the farthest from holding."""
+    """The condition that a verdict hangs on: of those that hold least the farthest from holding, places last."""
     order: tuple[Verdict, ...] = ("not supported", "inconclusive", "supported")
     if not criteria:
         return None
     worst = min((c.verdict for c in criteria), key=order.index)
-    return max((c for c in criteria if c.verdict == worst), key=lambda c: c.distance)
+    return max((c for c in criteria if c.verdict == worst), key=lambda c: (not c.place, c.distance))
 
 
 def networks_needed(criterion: Criterion, n: int) -> int | None:
