@@ -2,21 +2,51 @@
 
 import importlib.util
 import json
+from types import ModuleType
 
+import numpy as np
+import pytest
+
+from prunability.claims import CLAIMS
 from prunability.measures import REGISTRY
 from prunability.session import project_root
 
 ROOT = project_root()
 
 
-def test_the_list_of_measures_is_that_of_the_code() -> None:
-    specification = importlib.util.spec_from_file_location(
-        "measures_benchmark", ROOT / "benchmarks" / "measures.py"
-    )
+def benchmark(name: str) -> ModuleType:
+    specification = importlib.util.spec_from_file_location(f"{name}_benchmark", ROOT / "benchmarks" / f"{name}.py")
     assert specification is not None
     assert specification.loader is not None
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
+    return module
+
+
+def test_the_list_of_measures_is_that_of_the_code() -> None:
     results = json.loads((ROOT / "benchmarks" / "results" / "measures.json").read_text())
-    assert (ROOT / "MEASURES.md").read_text() == module.measures_page(results["digits"])
+    assert (ROOT / "MEASURES.md").read_text() == benchmark("measures").measures_page(results["digits"])
     assert {row["function"] for row in results["digits"]["threads"]["1"]["measures"]} == set(REGISTRY)
+
+
+def test_every_rule_is_calibrated() -> None:
+    """Each claim where it is false and where it is true, and the page says what was found."""
+    results = json.loads((ROOT / "benchmarks" / "results" / "calibration.json").read_text())
+    assert (ROOT / "CALIBRATION.md").read_text() == benchmark("calibration").page(results)
+    assert {(row["claim"], row["true"]) for row in results["rows"]} == {
+        (k, t) for k in CLAIMS for t in (False, True)
+    }
+    for row in results["rows"]:
+        assert sum(row["shares"].values()) == pytest.approx(1)
+
+
+def test_columns_are_drawn_in_the_shares_asked_for() -> None:
+    module = benchmark("calibration")
+    case = module.published_case("correlation")
+    grid = module.Grid(case, np.random.default_rng(0))
+    wanted = module.Shares(0.6, 0.3, 0.1)
+    found = []
+    for _ in range(40):
+        table = case.table.assign(column=grid.column(wanted))
+        found.append(module.shares(table, "column", case.hyperparameters))
+    np.testing.assert_allclose(np.mean(found, axis=0), wanted, atol=0.06)
