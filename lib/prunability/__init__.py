@@ -16,7 +16,7 @@ TORCH_CAME_FIRST = "torch" in sys.modules
 # Read by torch's libraries when they first compute, and by the processes started from here; what a user has set
 # stays. Without the first, a product's bits depend on where in memory a matrix begins; without the second, those of
 # PyTorch's own kernels on whether there is AVX-512, which gains them little (``benchmarks/bits.py``).
-# MKL_CBWR=COMPATIBLE gives the same products on every maker's processor, in twice the time for small networks.
+# MKL_CBWR=COMPATIBLE gives the same products on every maker's processor, and is slower.
 os.environ.setdefault("MKL_CBWR", "AVX2,STRICT")
 _processors = Path("/proc/cpuinfo")
 if _processors.exists() and " avx512f" in _processors.read_text(encoding="utf-8", errors="replace"):
