@@ -22,6 +22,8 @@ def test_the_same_runs_are_identical(made: tuple[Study, Execution], table: Publi
     assert (found.runs, found.identical, found.missing) == (6, 6, 0)
     assert found.here == found.there
     assert (found.claims["verdict"] == found.claims["verdict_published"]).all()
+    assert (found.claims["estimate"] == found.claims["estimate_published"]).all()
+    assert not found.claims.duplicated(["claim", "condition"]).any()
     said = words(found)
     assert "of 6 runs that both have, 6 are the same bit for bit. Made here on" in said
     assert "| value |" not in said

@@ -1,5 +1,6 @@
 """Did it reproduce? One's own runs of a study against its published table."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -93,7 +94,11 @@ def _claims(study: Study, records: Sequence[Record], seed: int) -> pd.DataFrame:
     rows = []
     for claim in of_study(study.name):
         finding = claim.judge(case)
-        rows += [(claim.id, c.statistic.split(" (")[0], c.words, finding.verdict) for c in finding.criteria]
+        # A place, such as (8 of 46), is what is compared and no part of the condition's name.
+        rows += [
+            (claim.id, re.sub(r" \(\d+ of [^)]*\)", "", c.statistic), c.words, finding.verdict)
+            for c in finding.criteria
+        ]
     return pd.DataFrame(rows, columns=["claim", "condition", "estimate", "verdict"])
 
 
