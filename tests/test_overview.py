@@ -79,14 +79,17 @@ def test_every_profile_with_results_is_shown(tmp_path: Path, monkeypatch: pytest
         "Runs on digits: 5 from the published table; 1 of the study's runs are missing."
     )
     verdicts, moved = both.verdicts(), both.sensitivity()
+    before = verdicts.assign(verdict="supported").query("profile == 'smoke'")
     assert set(verdicts["claim"]) == {f"C{number}" for number in range(1, 7)}
     assert set(verdicts["verdict"]) == {"insufficient n"}
     assert list(dict.fromkeys(verdicts["profile"])) == ["smoke", "copy"]
     words = [
         text_overview.where(both), text_overview.verdicts(verdicts), text_overview.sentences(both),
         text_overview.moved(moved), text_overview.failures(both), text_overview.limitations(both),
-        both.reproduction(),
+        both.reproduction(), text_overview.revised(both, before),
     ]  # fmt: skip
+    assert words[7].count("| smoke | supported | insufficient n |") == 6
+    assert "No verdict is another" in text_overview.revised(both, verdicts)
     assert words[6] == "Nothing is published to compare with."
     assert [part for text in words for part in re.findall(r".{0,60}\bnan\b.{0,20}", text)] == []
     assert "| no results |" in words[1]

@@ -66,6 +66,10 @@ class Overview:
         ]
         return pd.concat(parts, ignore_index=True)
 
+    def before_revision(self) -> pd.DataFrame:
+        """The verdicts as published before the rules were corrected: claim, profile, verdict and its condition."""
+        return pd.read_csv(self.evidence[0].session.execution.results / "verdicts_before_revision.csv")
+
     def reproduction(self) -> str:
         """How one's own runs compare with the published ones, in Markdown."""
         parts = []

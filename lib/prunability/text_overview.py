@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from prunability.claims import CLAIMS, Finding, networks_needed
+from prunability.claims import CLAIMS, Finding, decisive, networks_needed
 from prunability.claims.words import sentence
 from prunability.figures_overview import SIGNS
 from prunability.overview import Evidence, Overview, of_claim
@@ -52,6 +52,24 @@ def moved(table: pd.DataFrame) -> str:
         change = f"changes with {', '.join(words)}" if words else "does not change"
         lines.append((str(claim), f"- **{claim}**, {profile}: *{base}*; of {len(rest)} variations it {change}."))
     return "\n".join(line for _, line in sorted(lines, key=lambda item: item[0]))
+
+
+def revised(overview: Overview, before: pd.DataFrame) -> str:
+    """Which verdicts are others than before the rules were corrected, and what they hang on now."""
+    known = before.set_index(["claim", "profile"])
+    rows = ["| claim | profile | before | now | because |", "| --- " * 5 + "|"]
+    for key in CLAIMS:
+        for found, finding in of_claim(overview, key):
+            place = (key, found.session.study.profile)
+            if place not in known.index or known.loc[place, "verdict"] == finding.verdict:
+                continue
+            condition = decisive(finding.criteria)
+            why = f"{condition.statistic}: {condition.words}, wanted {condition.wanted}" if condition else ""
+            rows.append(
+                f"| {' | '.join((*place, str(known.loc[place, 'verdict'])))} | {finding.verdict} | "
+                f"{finding.undecided or why} |"
+            )
+    return "\n".join(rows) if len(rows) > 2 else "No verdict is another than before the rules were corrected."
 
 
 def failures(overview: Overview) -> str:
