@@ -20,13 +20,14 @@ import numpy as np
 import pandas as pd
 import torch
 
-from prunability.config import RunConfig, cores
-from prunability.data import load_images, prepare
+from prunability.analysis.ranks import kendall_tau
+from prunability.data.dataset import prepare
+from prunability.data.sources import load_images
+from prunability.foundation.execution import cores, project_root
 from prunability.measures import REGISTRY, Estimated, TrainedRun, UndefinedMeasureError
-from prunability.session import project_root
-from prunability.statistics import kendall_tau
 from prunability.studies import STUDIES, open_study
-from prunability.training import DTYPES, one_thread, train
+from prunability.training.config import RunConfig
+from prunability.training.loop import DTYPES, one_thread, train
 
 SAMPLE = {"correlation": 3, "double-descent": 5}
 CPU, GPU = torch.device("cpu"), torch.device("cuda")

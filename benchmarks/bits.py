@@ -25,14 +25,15 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from prunability.arithmetic import fleets_agree, in_force
-from prunability.config import DataConfig, MLPConfig, NetworkConfig, NiNConfig, RunConfig, TrainingConfig
-from prunability.data import Dataset, load_images, prepare
-from prunability.fleet import train_fleet
+from prunability.data.dataset import DataConfig, Dataset, prepare
+from prunability.data.sources import load_images
+from prunability.foundation.execution import project_root
+from prunability.foundation.seeding import generator
 from prunability.measures import REGISTRY, Estimated, TrainedRun, UndefinedMeasureError
-from prunability.seeding import generator
-from prunability.session import project_root
-from prunability.training import build, logits, one_thread, train
+from prunability.training.arithmetic import fleets_agree, in_force
+from prunability.training.config import MLPConfig, NetworkConfig, NiNConfig, RunConfig, TrainingConfig
+from prunability.training.fleet import train_fleet
+from prunability.training.loop import build, logits, one_thread, train
 
 OURS = "ours"
 # What ATen takes where nobody caps it as the library does.

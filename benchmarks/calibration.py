@@ -22,16 +22,15 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
+from prunability.analysis.reliability import share_between_settings
+from prunability.analysis.tables import compared, runs_table
 from prunability.claims import CLAIMS, Case, case_of
 from prunability.claims.explained import EXPLANATIONS
 from prunability.claims.flatness import RIVAL
-from prunability.config import Execution
-from prunability.gathering import gather, of_table
+from prunability.foundation.execution import Execution, project_root
 from prunability.measures import HEADLINE_MEASURE
-from prunability.published import read
-from prunability.reliability import share_between_settings
-from prunability.session import project_root
-from prunability.tables import compared, runs_table
+from prunability.records.sources import gather, of_table
+from prunability.records.tables import read
 
 Array = NDArray[np.float64]
 ROOT = project_root()

@@ -29,15 +29,17 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 from torch.utils.flop_counter import FlopCounterMode
 
-from prunability.config import Execution, NiNConfig, RunConfig, cores
-from prunability.data import Dataset, ImageSet, load_images, prepare
-from prunability.fleet import train_fleet
-from prunability.jobs import keep_memory
+from prunability.data.dataset import Dataset, prepare
+from prunability.data.images import ImageSet
+from prunability.data.sources import load_images
+from prunability.foundation.execution import Execution, cores, project_root
 from prunability.measures import REGISTRY, TrainedRun
-from prunability.runner import complete
-from prunability.session import project_root
+from prunability.records.runner import complete
+from prunability.records.workers import keep_memory
 from prunability.studies import Study, open_study
-from prunability.training import DTYPES, LARGEST_IMAGE, build, train
+from prunability.training.config import NiNConfig, RunConfig
+from prunability.training.fleet import train_fleet
+from prunability.training.loop import DTYPES, LARGEST_IMAGE, build, train
 
 # Width, depth and batch size that are timed.
 SHAPES = {

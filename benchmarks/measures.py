@@ -19,13 +19,14 @@ import numpy as np
 import pandas as pd
 import torch
 
-from prunability import text
-from prunability.config import Execution, RunConfig, cores
-from prunability.data import load_images, prepare
+from prunability.data.dataset import prepare
+from prunability.data.sources import load_images
+from prunability.foundation.execution import Execution, cores, project_root
 from prunability.measures import REGISTRY, Estimated, TrainedRun, UndefinedMeasureError
-from prunability.session import project_root
+from prunability.report.text import correlation
 from prunability.studies import open_study
-from prunability.training import DTYPES, logits, train
+from prunability.training.config import RunConfig
+from prunability.training.loop import DTYPES, logits, train
 
 HEAD = """# Measures
 
@@ -129,7 +130,7 @@ def measures_page(result: dict[str, Any]) -> str:
     head = HEAD.format(
         width=result["network"]["width"], depth=result["network"]["depth"], examples=result["examples"]
     )
-    return head + "\n" + text.measure_list(costs) + "\n"
+    return head + "\n" + correlation.measure_list(costs) + "\n"
 
 
 if __name__ == "__main__":

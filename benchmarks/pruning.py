@@ -16,10 +16,12 @@ from typing import Any
 import pandas as pd
 import torch
 
-from prunability.config import DataConfig, NiNConfig, RunConfig, TrainingConfig, cores
-from prunability.data import load_images, prepare
+from prunability.data.dataset import DataConfig, prepare
+from prunability.data.sources import load_images
+from prunability.foundation.execution import cores, project_root
+from prunability.foundation.seeding import generator
 from prunability.measures import TrainedRun
-from prunability.pruning import (
+from prunability.measures.search import (
     HEADLINE,
     PRUNERS,
     RANDOM_DRAWS,
@@ -29,9 +31,8 @@ from prunability.pruning import (
     prunability,
     prunable,
 )
-from prunability.seeding import generator
-from prunability.session import project_root
-from prunability.training import one_thread, train
+from prunability.training.config import NiNConfig, RunConfig, TrainingConfig
+from prunability.training.loop import one_thread, train
 
 NETWORKS = ((24, 1), (40, 2), (64, 2))
 

@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from prunability.config import cores
-from prunability.information import conditional_information, pair_information
-from prunability.resampling import RESAMPLES, Sample
-from prunability.statistics import tau_estimates, taus
+from prunability.analysis.information import conditional_information, pair_information
+from prunability.analysis.ranks import tau_estimates, taus
+from prunability.analysis.resampling import RESAMPLES, Sample
+from prunability.foundation.execution import cores
 
 RUNS, MEASURES, HYPERPARAMETERS = 2000, 40, 7
 BOOTSTRAP_RUNS = 324

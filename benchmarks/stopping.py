@@ -23,16 +23,17 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from prunability.config import NiNConfig, RunConfig, TrainingConfig, cores
-from prunability.course import Course, Result
-from prunability.data import Dataset, load_images, prepare
-from prunability.dispatch import trained
-from prunability.fleet import shape_of
-from prunability.jobs import keep_memory
-from prunability.session import project_root
-from prunability.stopping import judge
+from prunability.data.dataset import Dataset, prepare
+from prunability.data.sources import load_images
+from prunability.foundation.execution import cores, project_root
+from prunability.records.workers import keep_memory
 from prunability.studies import Study, open_study
-from prunability.training import one_thread, train
+from prunability.training.config import NiNConfig, RunConfig, TrainingConfig
+from prunability.training.course import Course, Result
+from prunability.training.fleet import shape_of
+from prunability.training.loop import one_thread, train
+from prunability.training.stopping import judge
+from prunability.training.strategy import trained
 
 # Seeds of the grid that are trained by a rule.
 SEEDS = {"rule": 3, "old rule": 1}

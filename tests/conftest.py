@@ -1,5 +1,6 @@
 """Small data sets and networks that the tests share."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,29 +8,31 @@ from typing import Any
 import pytest
 import torch
 
-from prunability import studies, transfer
-from prunability.config import (
-    DataConfig,
-    Execution,
-    MLPConfig,
-    NetworkConfig,
-    NiNConfig,
-    ResNetConfig,
-    RunConfig,
-    TrainingConfig,
-)
-from prunability.data import Dataset, ImageSet, load_images, prepare
-from prunability.measures import TrainedRun
-from prunability.published import Published
-from prunability.runner import complete
-from prunability.store import RunStore
+from prunability import studies
+from prunability.data.dataset import DataConfig, Dataset, prepare
+from prunability.data.images import ImageSet
+from prunability.data.sources import load_images
+from prunability.foundation.execution import Execution
+from prunability.measures import REGISTRY, TrainedRun
+from prunability.records.runner import complete
+from prunability.records.store import RunStore
+from prunability.records.tables import Published
+from prunability.report import transfer
 from prunability.studies import Study
-from prunability.training import one_thread, train
+from prunability.training.config import MLPConfig, NetworkConfig, NiNConfig, ResNetConfig, RunConfig, TrainingConfig
+from prunability.training.loop import one_thread, train
 
 # Two test processes share two cores; threads of their own would only be in each other's way.
 torch.set_num_threads(1)
 
-DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+
+@pytest.fixture(autouse=True)
+def _registry() -> Iterator[None]:
+    """Measures stay in their order, whatever a test does to the registry: tables and pages follow it."""
+    known = dict(REGISTRY)
+    yield
+    REGISTRY.clear()
+    REGISTRY.update(known)
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from prunability.claims import CLAIMS
+from prunability.foundation.execution import project_root
 from prunability.measures import REGISTRY
-from prunability.session import project_root
 
 ROOT = project_root()
 

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pandas as pd
@@ -14,22 +15,12 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from prunability.session import project_root
+import prunability
+from prunability.foundation.execution import project_root
 from prunability.studies import STUDIES, find_profile, open_study
 
 ROOT = project_root()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-# Each module uses only modules before it in this list, and its own package.
-LAYERS = [
-    "seeding", "config", "data", "course", "layers", "networks", "dropout", "augmentation", "checkpoints",
-    "stopping", "training", "graphs", "updates", "fleet", "arithmetic", "dispatch", "scan", "pruning", "measures",
-    "locks", "store", "published",
-    "studies", "progress", "jobs", "runner", "cost", "gathering", "resampling", "statistics", "partial",
-    "reliability",
-    "information", "environments", "tables", "descent", "claims", "reproduction", "comparison", "schema", "style",
-    "figures", "figures_comparison", "figures_descent", "example", "curves", "transfer", "text", "text_descent",
-    "sensitivity", "figures_overview", "session", "overview", "text_overview", "notebooks", "cli", "__main__",
-]  # fmt: skip
 
 
 def tracked() -> list[Path]:
@@ -68,18 +59,35 @@ def test_this_python_is_supported() -> None:
     assert Requirement(f"python{PROJECT['requires-python']}").specifier.contains(running)
 
 
-def test_modules_use_only_those_below_them() -> None:
-    package = ROOT / "lib" / "prunability"
-    for path in package.rglob("*.py"):
-        module = path.relative_to(package).parts[0].removesuffix(".py")
-        if module == "__init__":
-            continue
-        below = set(LAYERS[: LAYERS.index(module) + 1])
+def test_what_is_imported_is_declared() -> None:
+    """No dependency of a dependency."""
+    groups = PROJECT["optional-dependencies"]
+    known = {Requirement(item).name.lower() for item in [*PROJECT["dependencies"], *groups["notebooks"]]}
+    providers = packages_distributions()
+    for path in (ROOT / "lib").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("prunability"):
-                parts = (node.module or "").split(".")
-                used = {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
-                assert used <= below, f"{path.name} imports {used - below}"
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            for name in {name.partition(".")[0] for name in names} - sys.stdlib_module_names - {"prunability"}:
+                assert {provider.lower() for provider in providers[name]} & known, f"{path.name}: {name}"
+
+
+def test_tests_stand_where_their_rooms_do() -> None:
+    rooms = {path.parent.name for path in (ROOT / "lib" / "prunability").glob("*/__init__.py")}
+    assert {path.parent.name for path in (ROOT / "tests").glob("*/test_*.py")} <= rooms
+    for room in rooms:
+        (words,) = [ast.get_docstring(ast.parse((ROOT / "lib" / "prunability" / room / "__init__.py").read_text()))]
+        assert words, room
+
+
+def test_the_public_face() -> None:
+    for name in prunability.__all__:
+        assert getattr(prunability, name) is not None
+    assert prunability.__version__ == PROJECT["version"]
+    assert f"version: {PROJECT['version']}" in (ROOT / "CITATION.cff").read_text()
+    assert f"## {PROJECT['version']}\n" in (ROOT / "CHANGELOG.md").read_text()
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = prunability.nothing
 
 
 def test_modules_stay_small() -> None:

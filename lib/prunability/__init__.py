@@ -1,13 +1,16 @@
 """A companion to "Robustness to Pruning Predicts Generalization in Deep Neural Networks".
 
-Configuration, data, networks, training, pruning and measures, run store, statistics, figures and claims
-are modules of these names, each using only those before it; notebooks call them from the top.
+Data flows one way through the rooms: foundation, data, training, measures, studies, records, analysis, claims,
+report; each uses only those before it. What notebooks and scientists use most is here by name.
 """
 
 import os
 import sys
 import time
+from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 # When this process began, by the clock that limits of time are measured with: importing torch takes seconds.
 STARTED = time.monotonic()
@@ -21,3 +24,68 @@ os.environ.setdefault("MKL_CBWR", "AVX2,STRICT")
 _processors = Path("/proc/cpuinfo")
 if _processors.exists() and " avx512f" in _processors.read_text(encoding="utf-8", errors="replace"):
     os.environ.setdefault("ATEN_CPU_CAPABILITY", "avx2")
+
+if TYPE_CHECKING:
+    __version__: str
+    from prunability.data.dataset import DataConfig, prepare
+    from prunability.data.sources import load_images
+    from prunability.foundation.errors import PrunabilityError
+    from prunability.foundation.execution import Execution
+    from prunability.measures import Measure, TrainedRun, measure
+    from prunability.measures.search import Tolerance, prunability
+    from prunability.records.runner import complete
+    from prunability.records.store import Record, RunStore
+    from prunability.report.session import open_session
+    from prunability.studies import open_study
+    from prunability.training.config import MLPConfig, NiNConfig, ResNetConfig, RunConfig, TrainingConfig
+    from prunability.training.loop import train
+
+_PLACES = {
+    "data.dataset": ("DataConfig", "prepare"),
+    "data.sources": ("load_images",),
+    "foundation.errors": ("PrunabilityError",),
+    "foundation.execution": ("Execution",),
+    "measures": ("Measure", "TrainedRun", "measure"),
+    "measures.search": ("Tolerance", "prunability"),
+    "records.runner": ("complete",),
+    "records.store": ("Record", "RunStore"),
+    "report.session": ("open_session",),
+    "studies": ("open_study",),
+    "training.config": ("MLPConfig", "NiNConfig", "ResNetConfig", "RunConfig", "TrainingConfig"),
+    "training.loop": ("train",),
+}
+
+__all__ = [
+    "DataConfig",
+    "Execution",
+    "MLPConfig",
+    "Measure",
+    "NiNConfig",
+    "PrunabilityError",
+    "Record",
+    "ResNetConfig",
+    "RunConfig",
+    "RunStore",
+    "Tolerance",
+    "TrainedRun",
+    "TrainingConfig",
+    "__version__",
+    "complete",
+    "load_images",
+    "measure",
+    "open_session",
+    "open_study",
+    "prepare",
+    "prunability",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Imported when first asked for: torch is to read its settings only after they were made here."""
+    if name == "__version__":
+        return version("prunability")
+    for module, names in _PLACES.items():
+        if name in names:
+            return getattr(import_module(f"prunability.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

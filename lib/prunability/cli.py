@@ -3,7 +3,6 @@
 import _thread
 import math
 import os
-import re
 import signal
 import sys
 import threading
@@ -17,18 +16,21 @@ from typing import Annotated
 import typer
 
 import prunability
-from prunability import published, transfer
-from prunability.config import Execution, PrunabilityError, writable
-from prunability.data import at_hand, load_images
-from prunability.gathering import of_study
-from prunability.jobs import lacking
+from prunability.analysis.tables import left_out, runs_table
+from prunability.claims.reproduction import reproduction, words
+from prunability.data.sources import at_hand, load_images
+from prunability.foundation.errors import PrunabilityError
+from prunability.foundation.execution import Execution, seconds_of
+from prunability.foundation.files import writable
 from prunability.measures import REGISTRY
-from prunability.reproduction import reproduction, words
-from prunability.runner import complete, survey
-from prunability.session import Parameters, validate
-from prunability.store import RunStore
+from prunability.records import tables
+from prunability.records.runner import complete, survey
+from prunability.records.sources import of_study
+from prunability.records.store import RunStore
+from prunability.records.workers import lacking
+from prunability.report import transfer
+from prunability.report.session import Parameters, validate
 from prunability.studies import STUDIES, Study, find_profile, having, open_study, profiles
-from prunability.tables import left_out, runs_table
 
 # Of a limit of time, what is kept for ending cleanly, and the most that is, in seconds.
 MARGIN, LONGEST_MARGIN = 0.2, 30.0
@@ -63,7 +65,7 @@ def run(
     time_limit: Annotated[str | None, typer.Option(help="End within this time, such as 90s, 9m or 2h.")] = None,
 ) -> None:
     """Train and measure what a study lacks. Finished runs are kept whatever happens."""
-    with _explained(), _limited(_seconds(time_limit)) as until:
+    with _explained(), _limited(seconds_of(time_limit)) as until:
         opened, execution = _open(study, profile, data, seed, device, runs, workers)
         _spared(opened, execution)
         complete(opened, execution, until)
@@ -90,7 +92,7 @@ def export(
                     f"records: {path} is a folder; name a file, such as {path / 'stay1.parquet'}"
                 )
             writable(path.parent, "records")
-            published.write(path, table)
+            tables.write(path, table)
         else:
             path = transfer.publish(table, execution)
         typer.echo(f"wrote {path}: {len(table.records)} of {len(opened.runs)} runs")
@@ -122,9 +124,10 @@ def status(
     with _explained():
         for name in [study] if study else having(profile):
             source, execution = data or find_profile(name, profile).data, Parameters(runs=runs).execution(workers)
-            if table := published.find(execution.results, name, profile):
-                done = f"{len(table.records)} of {table.origin.runs} runs, {table.origin.data.title}"
-                typer.echo(f"{name}, {profile}: published table: {done}")
+            if tables.place(execution.results, name, profile).exists():
+                typer.echo(
+                    f"{name}, {profile}: published table: {tables.in_words(execution.results, name, profile)}"
+                )
             if at_hand(source, execution.data):
                 opened = _open(name, profile, data, seed, device, runs, workers)
                 _report(*opened)
@@ -145,7 +148,7 @@ def images(
         typer.echo(f"{facts.title}: {numbers}\nSHA-256 of their content: {facts.checksum}")
         for name in STUDIES:
             for known in profiles(name):
-                table = published.find(execution.results, name, known)
+                table = tables.find(execution.results, name, known)
                 if table and table.origin.data.checksum == facts.checksum:
                     typer.echo(f"the published table of {name}, {known}, is of these images")
 
@@ -161,10 +164,15 @@ def compare(
     """Say how one's own finished runs differ from the published ones, and whether the verdicts are the same."""
     with _explained():
         for name in [study] if study else having(profile):
-            opened, execution = _open(name, profile, data, seed, "auto", runs, 1)
-            table = published.find(execution.results, name, profile)
+            execution = Parameters(runs=runs).execution()
+            table = tables.find(execution.results, name, profile)
             if table is None:
                 raise PrunabilityError(f"{name}, {profile}: nothing is published in {execution.results}")
+            if not at_hand(data or find_profile(name, profile).data, execution.data):
+                raise PrunabilityError(
+                    f"{name}, {profile}: name your images (--data): these are of {table.origin.data.title}"
+                )
+            opened, execution = _open(name, profile, data, seed, "auto", runs, 1)
             typer.echo(words(reproduction(opened, survey(opened, execution).done, table, seed)))
 
 
@@ -182,7 +190,7 @@ def figures(
     with _explained():
         values = {"profile": profile, **_pairs(parameter or [])}
         try:
-            from prunability import notebooks  # noqa: PLC0415  (the only command that needs Jupyter)
+            from prunability.report import notebooks  # noqa: PLC0415  (the only command that needs Jupyter)
         except ImportError as error:
             raise PrunabilityError(
                 f"figures needs Jupyter and papermill ({error}): in its folder, pip install '.[notebooks]'"
@@ -237,23 +245,16 @@ def _report(study: Study, execution: Execution) -> None:
 
 def _spared(study: Study, execution: Execution) -> None:
     """Say which missing runs need no training, for the published table has them."""
-    table = published.find(execution.results, study.name, study.profile)
+    try:
+        table = tables.find(execution.results, study.name, study.profile)
+    except PrunabilityError:  # said where it is asked for
+        return
     missing = {config.hash for config in survey(study, execution).untrained}
     if table and (spared := missing & {record.config.hash for record in of_study(study, list(table.records))}):
-        path = os.path.relpath(published.place(execution.results, study.name, study.profile))
+        path = os.path.relpath(tables.place(execution.results, study.name, study.profile))
         typer.echo(
             f"  {len(spared)} of the missing are in the published table: `prunability import {path}` takes them"
         )
-
-
-def _seconds(text: str | None) -> float:
-    """A duration such as 9m; None for no limit."""
-    if text is None:
-        return math.inf
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|h)", text.strip())
-    if found is None or not float(found[1]):
-        raise PrunabilityError(f"time limit {text!r}: it must be a number and a unit, such as 90s, 9m or 2h")
-    return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]]
 
 
 @contextmanager
@@ -267,7 +268,8 @@ def _limited(seconds: float) -> Iterator[float]:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     margin = min(seconds * MARGIN, LONGEST_MARGIN)
     left = start + seconds - margin / 3 - time.monotonic()
-    watch = threading.Timer(max(left, 0.01), _thread.interrupt_main)
+    # Not before what follows is there to catch it.
+    watch = threading.Timer(max(left, 0.5), _thread.interrupt_main)
     watch.daemon = True
     watch.start()
     try:

@@ -1,4 +1,7 @@
-"""The claims under test. A new one is a module with its criteria, named here."""
+"""The claims under test: a new one is a module with its criteria, named here.
+
+They use analysis and the rooms below it.
+"""
 
 from prunability.claims.criteria import (
     LEAST_RUNS,

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from prunability.resampling import Estimate
+from prunability.analysis.resampling import Estimate
 
 Verdict = Literal["supported", "not supported", "inconclusive", "cannot decide", "insufficient n"]
 LEAST_RUNS = 30

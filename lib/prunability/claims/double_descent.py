@@ -1,10 +1,10 @@
 """C3: prunability follows the test loss through double descent."""
 
-from prunability import descent
+from prunability.analysis import widths
+from prunability.analysis.ranks import tau_estimate
+from prunability.analysis.resampling import Estimate
 from prunability.claims.criteria import STRONG, Criterion, Finding, Threshold
 from prunability.claims.registry import Case, Claim
-from prunability.resampling import Estimate
-from prunability.statistics import tau_estimate
 
 # Width steps between two peaks.
 NEAR = Threshold("peak distance", 1.0, (0.0, 2.0, 3.0))
@@ -19,11 +19,11 @@ def judge(case: Case) -> Finding:
     if why := case.missing([case.headline]):
         return case.finding("C3", [], why)
     criteria = [Criterion(f"τ of prunability with {case.goal_words}", case.tau, "above", STRONG)]
-    why = descent.no_double_descent(case.table, case.target)
-    if not why and descent.at_an_end(case.table, case.headline):
+    why = widths.no_double_descent(case.table, case.target)
+    if not why and widths.at_an_end(case.table, case.headline):
         why = "prunability is largest at an end of the widths, so it has no interior peak here"
     if not why:
-        distance = descent.peak_distance(case.table, case.headline, case.sample.seed, case.target)
+        distance = widths.peak_distance(case.table, case.headline, case.sample.seed, case.target)
         words = f"distance between the peaks of prunability and {case.goal_words}, in width steps"
         criteria.append(Criterion(words, distance, "at most", NEAR))
     return case.finding("C3", criteria, why)
@@ -37,16 +37,16 @@ def beside(case: Case) -> list[tuple[str, Estimate]]:
 def reasons(case: Case, finding: Finding) -> list[str]:
     """Tau on either side of the interpolation threshold, and where the two curves are largest."""
     del finding
-    parts = descent.halves(case.table, descent.interpolation_threshold(case.table))
+    parts = widths.halves(case.table, widths.interpolation_threshold(case.table))
     taus = []
     for half, part in parts.items():
         chosen = case.table.index.isin(part.index)
         taus.append(f"{half} {tau_estimate(case.own[chosen], case.goal[chosen], case.sample.part(chosen))}")
-    widths, of_loss = sorted(case.table["width"].unique()), descent.peak(case.table, case.target)
+    places, of_loss = sorted(case.table["width"].unique()), widths.peak(case.table, case.target)
     summit = f"; the {case.goal_words} peaks at width {of_loss.at}" if of_loss is not None and of_loss.real else ""
     return [
         f"τ with {case.goal_words} by half: {'; '.join(taus)}.",
-        f"Prunability is largest at width {widths[descent.largest(case.table, case.headline)]}{summit}.",
+        f"Prunability is largest at width {places[widths.largest(case.table, case.headline)]}{summit}.",
     ]
 
 

@@ -1,11 +1,11 @@
 """C4: margin, flatness and optimization speed do not explain the success of prunability."""
 
+from prunability.analysis.partial import normal_score_partial, partial_estimates
+from prunability.analysis.ranks import kendall_tau
+from prunability.analysis.resampling import Estimate
 from prunability.claims.criteria import POSITIVE, Criterion, Finding
 from prunability.claims.registry import Case, Claim
 from prunability.measures import all_measures
-from prunability.partial import normal_score_partial, partial_estimates
-from prunability.resampling import Estimate
-from prunability.statistics import kendall_tau
 
 # What prunability is weighed against, in the claim's words, each by one measure that is fixed beforehand.
 EXPLANATIONS = {

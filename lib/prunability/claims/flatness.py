@@ -1,10 +1,10 @@
 """C5: prunability is like flatness, and predicts better."""
 
+from prunability.analysis.ranks import kendall_tau, tau_difference, tau_estimate
+from prunability.analysis.resampling import Estimate
 from prunability.claims.criteria import POSITIVE, STRONG, Criterion, Finding, Threshold
 from prunability.claims.registry import Case, Claim
 from prunability.measures import all_measures
-from prunability.resampling import Estimate
-from prunability.statistics import kendall_tau, tau_difference, tau_estimate
 
 # The flatness measure that did best in Jiang et al. 2020 and in Dziugaite et al. 2020.
 RIVAL = "pacbayes_magnitude_flatness"

@@ -2,12 +2,12 @@
 
 import pandas as pd
 
+from prunability.analysis.ranks import kendall_tau, taus
+from prunability.analysis.resampling import Array, Draws, Estimate, estimate
+from prunability.analysis.tables import granulated, least_level
 from prunability.claims.criteria import STRONG, Criterion, Finding, Threshold
 from prunability.claims.registry import Case, Claim
 from prunability.measures import all_measures
-from prunability.resampling import Array, Draws, Estimate, estimate
-from prunability.statistics import kendall_tau, taus
-from prunability.tables import granulated, least_level
 
 TOP_SHARE = Threshold("rank share", 0.25, (0.1, 0.5))
 

@@ -7,12 +7,12 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from prunability.analysis.ranks import tau_between, tau_estimate, tau_within, taus
+from prunability.analysis.resampling import Array, Estimate, Sample
+from prunability.analysis.tables import TARGETS, ranked_measures, sample_of, usable
 from prunability.claims.criteria import LEAST_RUNS, Criterion, Finding
 from prunability.measures import HEADLINE_MEASURE, all_measures
-from prunability.resampling import Array, Estimate, Sample
-from prunability.statistics import tau_between, tau_estimate, tau_within, taus
 from prunability.studies import Study
-from prunability.tables import TARGETS, ranked_measures, sample_of, usable
 
 
 @dataclass(frozen=True)

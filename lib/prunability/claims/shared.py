@@ -4,12 +4,12 @@ from collections import Counter
 
 import numpy as np
 
+from prunability.analysis.information import pair_information
+from prunability.analysis.ranks import kendall_tau, taus
+from prunability.analysis.resampling import Array, Draws, estimates
 from prunability.claims.criteria import STRONG, Criterion, Finding, Threshold
 from prunability.claims.registry import Case, Claim
-from prunability.information import pair_information
 from prunability.measures import all_measures
-from prunability.resampling import Array, Draws, estimates
-from prunability.statistics import kendall_tau, taus
 
 # A quarter of what two measures could share. Without ties the information is a function of |τ|.
 LITTLE = Threshold("information", 0.25, (0.1, 0.2, 0.3, 0.4))

@@ -1,10 +1,10 @@
 """C2: prunability does not grow with network size."""
 
+from prunability.analysis.partial import partial_estimates
+from prunability.analysis.ranks import tau_estimate
+from prunability.analysis.resampling import Estimate
 from prunability.claims.criteria import Criterion, Finding, Threshold
 from prunability.claims.registry import Case, Claim
-from prunability.partial import partial_estimates
-from prunability.resampling import Estimate
-from prunability.statistics import tau_estimate
 
 # One standard error of tau between independent variables at n = 48.
 NEGLIGIBLE = Threshold("τ with size", 0.1, (0.0, 0.2))

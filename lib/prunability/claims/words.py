@@ -11,7 +11,7 @@ import pandas as pd
 from filelock import FileLock
 
 from prunability.claims import CLAIMS, LEAST_RUNS, Case, Finding
-from prunability.config import digest
+from prunability.foundation.files import digest
 
 # More conditions than this are counted, and the worst of them told.
 MOST_SPELT_OUT = 5

@@ -1,4 +1,7 @@
-"""All measures. A new one is a function in one of these modules (or in a new one, imported here)."""
+"""All measures, and the scans of pruned copies they share; a new one is a function in one of these modules.
+
+They use training, data and foundation.
+"""
 
 from prunability.measures import bounds, curvature, flatness, norms, output, pruning, sharpness, spectra, speed
 from prunability.measures.base import (

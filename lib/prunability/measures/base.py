@@ -12,13 +12,13 @@ from typing import Any, Concatenate, Literal, NamedTuple, ParamSpec, TypeVar
 import torch
 from torch import Tensor
 
-from prunability.config import RunConfig
-from prunability.course import Result
-from prunability.data import Dataset
-from prunability.networks import Network, folded
-from prunability.pruning import SWEEP, Tolerance, prunability, prunable
-from prunability.scan import Variants, Weights
-from prunability.training import State, build, logits
+from prunability.data.dataset import Dataset
+from prunability.measures.scan import Variants, Weights
+from prunability.measures.search import SWEEP, Tolerance, prunability, prunable
+from prunability.training.config import RunConfig
+from prunability.training.course import Result
+from prunability.training.loop import State, build, logits
+from prunability.training.networks import Network, folded
 
 
 class UndefinedMeasureError(Exception):

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from prunability.foundation.seeding import generator
 from prunability.measures.base import (
     Estimated,
     Measure,
@@ -20,9 +21,8 @@ from prunability.measures.base import (
     standard_error,
 )
 from prunability.measures.output import JIANG
-from prunability.pruning import HEADLINE
-from prunability.scan import Weights
-from prunability.seeding import generator
+from prunability.measures.scan import Weights
+from prunability.measures.search import HEADLINE
 
 # Standard deviations tried, from the largest down, ten a decade.
 SIGMAS = [10 ** (1 - step / 10) for step in range(61)]

@@ -11,7 +11,7 @@ from torch.func import functional_call
 
 from prunability.measures.base import Measure, TrainedRun, UndefinedMeasureError, measure, shared
 from prunability.measures.output import JIANG, margin
-from prunability.pruning import prunable
+from prunability.measures.search import prunable
 
 
 @shared

@@ -1,7 +1,8 @@
 """Prunability with its variants, and the counts of parameters."""
 
+from prunability.foundation.seeding import generator
 from prunability.measures.base import Estimated, Measure, TrainedRun, measure, shared, standard_error
-from prunability.pruning import (
+from prunability.measures.search import (
     HEADLINE,
     RANDOM_DRAWS,
     RESOLUTION,
@@ -11,7 +12,6 @@ from prunability.pruning import (
     Tolerance,
     prunability,
 )
-from prunability.seeding import generator
 
 SOURCES: dict[Pruner, str] = {
     "magnitude": "Kuhn et al. 2021, abstract",

@@ -9,9 +9,9 @@ from torch.nn import functional as F
 
 from prunability.measures.base import Measure, TrainedRun, UndefinedMeasureError, measure, shared
 from prunability.measures.output import JIANG
-from prunability.pruning import HEADLINE
-from prunability.scan import Weights
-from prunability.training import evaluation_batch
+from prunability.measures.scan import Weights
+from prunability.measures.search import HEADLINE
+from prunability.training.loop import evaluation_batch
 
 # Half-widths of the box tried, from the smallest up, two a decade.
 RADII = [10 ** (step / 2 - 4.5) for step in range(12)]

@@ -1,12 +1,15 @@
-"""All studies. A new one is a module with its ``PROFILES``, named here."""
+"""All studies: a new one is a module with its ``PROFILES``, named here.
+
+They are specifications, not results, and use what a run is, data and foundation.
+"""
 
 from collections.abc import Iterable
 from pathlib import Path
 
-from prunability.config import PrunabilityError
-from prunability.data import load_images
+from prunability.data.sources import load_images
+from prunability.foundation.errors import PrunabilityError
 from prunability.studies import correlation, double_descent
-from prunability.studies.base import Profile, Study, expand
+from prunability.studies.grid import Profile, Study, expand
 
 STUDIES = {"correlation": correlation.PROFILES, "double-descent": double_descent.PROFILES}
 

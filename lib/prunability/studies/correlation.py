@@ -1,6 +1,6 @@
 """The correlation study: a grid of hyperparameters, every network trained to the same loss."""
 
-from prunability.studies.base import Profile
+from prunability.studies.grid import Profile
 
 PROFILES = {
     "smoke": Profile(

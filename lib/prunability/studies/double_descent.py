@@ -4,7 +4,7 @@ The main grid is the sweep over widths. ``noise`` is the same with other shares 
 one width after fewer epochs: a shorter training is the beginning of the longer one, draw by draw.
 """
 
-from prunability.studies.base import Profile
+from prunability.studies.grid import Profile
 
 WIDTHS = [2, 3, 4, 6, 8, 11, 16, 22, 32, 45, 64, 90, 128, 180]
 # k of ResNet18(k).

@@ -1,0 +1,1 @@
+"""Statistics over finished runs, as pure functions of arrays and tables. It uses records and what these use."""

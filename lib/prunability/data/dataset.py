@@ -1,0 +1,72 @@
+"""What a run sees: a fixed training subset with its label noise, and the test set, as normalised tensors."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from prunability.data.images import ImageSet
+from prunability.foundation.errors import PrunabilityError
+from prunability.foundation.fields import Count, Fraction, Frozen
+from prunability.foundation.seeding import generator
+
+
+class DataConfig(Frozen):
+    """Which training and test examples; the data set is named by the checksum of its content."""
+
+    checksum: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    n_train: Count
+    label_noise: Fraction = 0.0
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What a run sees, on its device: normalised float images [N, channels, H, W] and labels [N]."""
+
+    classes: int
+    train_images: Tensor
+    train_labels: Tensor
+    test_images: Tensor
+    test_labels: Tensor
+
+
+def prepare(images: ImageSet, config: DataConfig, device: torch.device, dtype: torch.dtype) -> Dataset:
+    """The fixed training subset with its label noise, and the whole test set, normalised.
+
+    With probability ``label_noise`` a training label becomes a uniformly drawn wrong label (Nakkiran et
+    al. 2020). Noise is drawn for the whole training set, so a subset keeps the labels of the larger one.
+    Channels are normalised by the mean and the standard deviation of the training subset.
+
+    Raises:
+        PrunabilityError: these are not the images of ``config``, or there are too few of them.
+    """
+    if images.checksum != config.checksum:
+        raise PrunabilityError(
+            f"the images of {images.title} have checksum {images.checksum[:12]}, the run asks for "
+            f"{config.checksum[:12]}: point `data` at the images the run was trained on"
+        )
+    total = len(images.labels["train"])
+    if config.n_train > total:
+        raise PrunabilityError(f"n_train {config.n_train} is more than the {total} images of {images.title}")
+    draws = generator("label noise", config.seed)
+    labels = images.labels["train"]
+    wrong = (labels + torch.randint(1, images.classes, (total,), generator=draws)) % images.classes
+    labels = torch.where(torch.rand(total, generator=draws) < config.label_noise, wrong, labels)
+    chosen = torch.randperm(total, generator=generator("subset", config.seed))[: config.n_train]
+    train = images.images["train"][chosen].to(torch.float64)
+    mean, std = train.mean((0, 2, 3), keepdim=True), train.std((0, 2, 3), keepdim=True)
+
+    def normalise(pixels: Tensor) -> Tensor:
+        scaled = ((pixels - mean) / std.where(std > 0, 1.0)).to(device, dtype)
+        return scaled.contiguous(memory_format=torch.channels_last)
+
+    return Dataset(
+        classes=images.classes,
+        train_images=normalise(train),
+        train_labels=labels[chosen].to(device),
+        test_images=normalise(images.images["test"]),
+        test_labels=images.labels["test"].to(device),
+    )

@@ -1,0 +1,62 @@
+"""Where images come from: `digits`, `cifar10` and `folder:PATH`."""
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from prunability.data.folder import load_folder
+from prunability.data.images import SPLITS, DataFacts, ImageSet, image_set
+from prunability.foundation.errors import PrunabilityError
+from prunability.foundation.seeding import generator
+
+SOURCES = "digits, cifar10 or folder:PATH (a folder or a tar of train/<class>/ and test/<class>/ images)"
+# As it is before it is downloaded; its checksum is not known then.
+CIFAR10 = DataFacts("CIFAR-10", "0" * 64, 10, 50_000, 10_000, (3, 32, 32))
+
+
+@lru_cache(maxsize=2)
+def load_images(source: str, folder: Path) -> ImageSet:
+    """The images of a source; what has to be downloaded or decoded is kept in ``folder``.
+
+    Raises:
+        PrunabilityError: the source is unknown, missing, or not laid out as it should be.
+    """
+    if source == "digits":
+        return _digits()
+    if source == "cifar10":
+        return _cifar10(folder)
+    if source.startswith("folder:") and source != "folder:":
+        return load_folder(Path(source.removeprefix("folder:")).expanduser(), folder)
+    raise PrunabilityError(f"unknown data {source!r}: it must be {SOURCES}")
+
+
+def at_hand(source: str, folder: Path) -> bool:
+    """Whether a source needs no download."""
+    return source != "cifar10" or (folder / "cifar-10-batches-py").is_dir()
+
+
+def _digits() -> ImageSet:
+    """1,797 real 8×8 digits inside scikit-learn, split 1,000 / 797 by a fixed permutation."""
+    from sklearn.datasets import load_digits  # noqa: PLC0415  (slow to import, needed only here)
+
+    bunch = load_digits()
+    order = torch.randperm(len(bunch.target), generator=generator("digits split")).numpy()
+    parts = {"train": order[:1000], "test": order[1000:]}
+    images = {split: bunch.images[part, None].astype(np.uint8) for split, part in parts.items()}
+    return image_set("digits", 10, images, {split: bunch.target[part] for split, part in parts.items()})
+
+
+def _cifar10(folder: Path) -> ImageSet:
+    from torchvision.datasets import CIFAR10  # noqa: PLC0415  (slow to import, needed only here)
+
+    try:
+        sets = {split: CIFAR10(folder, train=split == "train", download=True) for split in SPLITS}
+    except (OSError, RuntimeError) as error:
+        raise PrunabilityError(
+            f"cifar10 could not be downloaded or is damaged ({error}). With a network, run again; without "
+            f"one, put cifar-10-python.tar.gz into {folder}, or give own images as data=folder:PATH"
+        ) from error
+    images = {split: part.data.transpose(0, 3, 1, 2) for split, part in sets.items()}
+    return image_set("CIFAR-10", 10, images, {split: np.array(part.targets) for split, part in sets.items()})

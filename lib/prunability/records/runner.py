@@ -1,0 +1,229 @@
+"""Making what a study lacks: training runs, many at once, and measuring them, in parallel processes."""
+
+import math
+import os
+import threading
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+
+import joblib
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+from prunability.foundation.errors import PrunabilityError
+from prunability.foundation.execution import Execution
+from prunability.foundation.files import writable
+from prunability.foundation.progress import progress, waiting
+from prunability.measures import REGISTRY
+from prunability.records.locks import elsewhere
+from prunability.records.store import Record, RunStore
+from prunability.records.workers import Ending, Place, keep_memory, lacking, measure_runs, train_runs, untrained
+from prunability.studies.grid import Study
+from prunability.training.config import RunConfig
+from prunability.training.fleet import shape_of
+from prunability.training.loop import one_thread
+from prunability.training.strategy import fleet_size
+
+Job = Callable[[Place, list[RunConfig]], list[Ending]]
+WORDS: dict[Job, str] = {train_runs: "training", measure_runs: "measuring"}
+# Seconds between two looks at the runs that other processes are at.
+LOOK_EVERY = 0.5
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a study is. ``seconds_left`` is None while nothing is known of how long a run takes."""
+
+    done: list[Record]
+    untrained: list[RunConfig]
+    unmeasured: list[Record]
+    seconds_left: float | None
+
+    @property
+    def missing(self) -> list[RunConfig]:
+        """The runs that are not done."""
+        return [*self.untrained, *(record.config for record in self.unmeasured)]
+
+
+def survey(study: Study, execution: Execution) -> Progress:
+    """What of a study is done and what is not, in the store as it is now: it is read without any lock.
+
+    One that lacks measures, and whose weights are not here to take them from, is as good as untrained. What is
+    no longer a measure is left out.
+
+    Raises:
+        PrunabilityError: a record is damaged, or was measured by newer code than this.
+    """
+    store = RunStore(execution.runs)
+    done, missing, unmeasured = [], [], []
+    for config in study.runs:
+        record = store.load(config)
+        record = record and _current(record)
+        if record is not None and not lacking(record):
+            done.append(record)
+        elif record is not None and not untrained(record, store):
+            unmeasured.append(record)
+        else:
+            missing.append(config)
+    seconds_left = _seconds_left([*done, *unmeasured], len(missing), unmeasured, execution.processes)
+    return Progress(done, missing, unmeasured, seconds_left)
+
+
+def _current(record: Record) -> Record:
+    """A record's measures as far as this code knows them; the store keeps the others for code that does."""
+    known = {name: measured for name, measured in record.measures.items() if name in REGISTRY}
+    if newer := [name for name, measured in known.items() if measured.version > REGISTRY[name].version]:
+        raise PrunabilityError(
+            f"run {record.config.hash}: newer code measured {', '.join(newer)}; "
+            "use that code or another folder of runs"
+        )
+    return replace(record, measures=known)
+
+
+def _seconds_left(
+    records: Sequence[Record], untrained: int, unmeasured: Sequence[Record], processes: int
+) -> float | None:
+    """From the mean seconds of the finished trainings and measures."""
+    if not untrained and not unmeasured:
+        return 0.0
+    training = [record.seconds["training"] for record in records]
+    costs = {name: [r.seconds[name] for r in records if name in r.seconds] for name in REGISTRY}
+    if (untrained and not training) or not any(costs.values()):
+        return None
+    mean = {name: sum(values) / len(values) if values else 0.0 for name, values in costs.items()}
+    work = untrained * (sum(training) / max(len(training), 1) + sum(mean.values()))
+    work += sum(mean[name] for record in unmeasured for name in lacking(record))
+    return work / processes
+
+
+def complete(study: Study, execution: Execution, until: float = math.inf) -> list[Record]:
+    """Train and measure what is missing and return the records of all runs that are done, in the study's order.
+
+    Finished runs are on disk as soon as they finish, so that after a Ctrl-C or a kill the same call goes
+    on with the others. One run that fails does not stop the rest. After ``until``, a time by
+    :func:`time.monotonic`, nothing more is begun and what is in training is kept as far as it is. With such
+    a limit runs are measured soon after they are trained, for a borrowed machine keeps no weights.
+
+    Several processes may do so on one store. What another one is at is left to it, and waited for once nothing
+    else is left to do; should that process end before it is done, the work is taken over.
+
+    Raises:
+        PrunabilityError: a record is damaged, a run failed and is missing, or a process was killed.
+    """
+    state = survey(study, execution)
+    if not state.untrained and not state.unmeasured:
+        return state.done
+    assert study.source is not None, "there are no images to train on"
+    writable(execution.runs, "runs")
+    device = str(execution.torch_device)
+    place = Place(study.source, device, execution.runs, execution.data, os.getpid(), until)
+    title = f"{study.name}, {study.profile}, {study.data.title}"
+    total = len(state.missing)
+    # How runs ended that are not taken up again.
+    ended: dict[str, str] = {}
+    while not place.late and (missing := [run for run in state.missing if run.hash not in ended]):
+        free = {run for run in missing if not elsewhere(execution.runs, run)}
+        if free:
+            job, work = _next(state, free, study, execution, in_haste=not math.isinf(until))
+            endings = _compute(place, job, work, execution.processes, title)
+            ended |= {ending.run: f"failed: {ending.note}" for ending in endings if ending.failed}
+            if job is measure_runs:
+                ended |= {ending.run: "lacks measures still" for ending in endings if not ending.failed}
+        else:
+            _wait(place, missing, title)
+        state = survey(study, execution)
+    # What failed here another process may have made since; what was measured may lack what no worker knows.
+    if failures := [f"run {run.hash}: {ended[run.hash]}" for run in state.missing if run.hash in ended]:
+        raise PrunabilityError(
+            f"{len(failures)} of {total} runs failed, any others are kept: {'; '.join(failures[:5])}"
+        )
+    return state.done
+
+
+def _next(
+    state: Progress, free: set[RunConfig], study: Study, execution: Execution, *, in_haste: bool
+) -> tuple[Job, list[list[RunConfig]]]:
+    """The jobs to be done next of those runs that nobody is at: trainings come first, measures in haste."""
+    training = fleets([run for run in state.untrained if run in free], study.data.shape, execution)
+    # Long runs first, so that no process is left alone with one at the end.
+    unmeasured = sorted((record.config for record in state.unmeasured), key=_extent, reverse=True)
+    measuring = [[run] for run in unmeasured if run in free]
+    if not training or (in_haste and measuring):
+        return measure_runs, measuring
+    return train_runs, training[: execution.processes] if in_haste else training
+
+
+def _wait(place: Place, runs: list[RunConfig], title: str) -> None:
+    """Until one of the runs, which other processes are at, is left by its process, done or not."""
+    what = f"{len(runs)} run{'s' * (len(runs) > 1)}"
+    with waiting(f"{title}: waiting for {what} in training or measuring elsewhere"):
+        while not place.late and all(elsewhere(place.runs, run) for run in runs):
+            time.sleep(LOOK_EVERY)
+
+
+def fleets(configs: Sequence[RunConfig], image: Sequence[int], execution: Execution) -> list[list[RunConfig]]:
+    """Runs that are trained side by side, for images of shape ``image``; a job for each process, if it can be."""
+    shapes: dict[str, list[RunConfig]] = {}
+    for config in sorted(configs, key=_extent, reverse=True):
+        shapes.setdefault(shape_of(config), []).append(config)
+    if execution.torch_device.type == "cuda":
+        return list(shapes.values())
+    jobs = []
+    for members in shapes.values():
+        share = math.ceil(len(members) * len(shapes) / execution.processes)
+        size = min(fleet_size(members[0], image) or 1, share)
+        jobs += [members[start : start + size] for start in range(0, len(members), size)]
+    return jobs
+
+
+def _extent(config: RunConfig) -> tuple[int, int]:
+    return config.network.width, getattr(config.network, "depth", 0)
+
+
+def _compute(place: Place, job: Job, work: list[list[RunConfig]], processes: int, title: str) -> list[Ending]:
+    """Do jobs in parallel processes; returns how their runs ended, those that other processes are at left out."""
+    pool = joblib.Parallel(min(processes, len(work)), return_as="generator_unordered")
+    ended: list[Ending] = []
+    try:
+        with progress(sum(map(len, work)), f"{title}: {WORDS[job]}") as tick, warnings.catch_warnings():
+            # A worker that has been idle is replaced; joblib warns of it, nothing is lost.
+            warnings.filterwarnings("ignore", "A worker stopped", UserWarning)
+            for endings in pool(joblib.delayed(_attempt)(place, job, configs) for configs in work):
+                for ending in endings:
+                    tick(ending.note)
+                ended += endings
+    except TerminatedWorkerError as error:
+        raise PrunabilityError(
+            "a worker process was killed (out of memory, perhaps: try fewer --workers). Finished runs are "
+            "kept; the same command goes on with the rest"
+        ) from error
+    return ended
+
+
+def _attempt(place: Place, job: Job, configs: list[RunConfig]) -> list[Ending]:
+    """Do a job in a worker process; an error is returned and harms no other run."""
+    if os.getpid() != place.parent:
+        _end_with(place.parent)
+        keep_memory()
+    try:
+        with one_thread():
+            return job(place, configs)
+    except Exception as error:  # noqa: BLE001  (reported by the caller, by name)
+        if len(configs) == 1:
+            return [Ending(configs[0].hash, f"{type(error).__name__}: {error}", failed=True)]
+    # Alone, only the run at fault fails again, and what is stored by now is not made again.
+    return [ending for config in configs for ending in _attempt(place, job, [config])]
+
+
+@cache
+def _end_with(parent: int) -> None:
+    """Let this worker end soon after its parent was killed, which cannot tell it so."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

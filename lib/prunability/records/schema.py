@@ -1,0 +1,114 @@
+"""What stands in a published table: a page in Markdown beside it, written from the table and the code."""
+
+from collections import Counter
+
+import pyarrow as pa
+
+from prunability.measures import REGISTRY, all_measures
+from prunability.records.tables import Published, row_of
+
+FIELDS = {
+    "data": "name of the images",
+    "run": "hash of the run's configuration, its identity",
+    "checksum": "SHA-256 of configuration, result, measures and the weights' checksum",
+    "weights": "SHA-256 of the run's file of initial and final weights, which is not published",
+    "config.data.checksum": "SHA-256 of the images",
+    "config.data.n_train": "training images, a fixed subset",
+    "config.data.label_noise": "probability with which a training label was made wrong",
+    "config.data.seed": "seed of the subset and of the wrong labels",
+    "config.seed": "seed of initial weights, data order, dropout, augmentation and random pruning",
+    "config.version": "version of the meaning of a configuration",
+    "config.network.kind": "architecture",
+    "config.network.width": "channels, hidden units, or k of ResNet18(k)",
+    "config.network.depth": "blocks",
+    "config.network.dropout": "probability",
+    "config.training.optimiser": "sgd or adam",
+    "config.training.learning_rate": "constant",
+    "config.training.batch_size": "images",
+    "config.training.weight_decay": "L2, on every parameter",
+    "config.training.momentum": "SGD's momentum, Adam's β₁",
+    "config.training.augmentation": "random crop and flip",
+    "config.training.target_loss": "nats, training set, evaluation mode",
+    "config.training.stop_at_target": "whether training stops there",
+    "config.training.max_epochs": "epoch limit",
+    "config.training.precision": "of the training steps' forward passes; evaluation is in float32 or better",
+    "result.status": "converged, not converged or diverged",
+    "result.reason": "why it ended so",
+    "result.epochs": "count, the last perhaps not whole",
+    "result.steps": "count",
+    "result.sum_of_training_losses": "nats, over all steps",
+    "result.train_loss": "mean cross-entropy, nats, evaluation mode",
+    "result.train_error": "fraction",
+    "result.test_loss": "mean cross-entropy, nats",
+    "result.test_error": "fraction",
+    "result.curve": "an epoch each: mean minibatch loss, and training loss where last evaluated in it (nats)",
+    "environment.aten": "instructions that PyTorch's own kernels used",
+    "environment.data": "name of the images where the run was made",
+    "environment.device": "what the run was trained on",
+    "environment.machine": "processor architecture",
+    "environment.mkl": "how MKL was bound to the same bits: its mode and strictness, or off; none without MKL",
+    "environment.onednn": "the most that oneDNN was allowed of the processor's instructions, where that was set",
+    "environment.processor": "name, with family and model where the system tells",
+    "environment.python": "version",
+    "environment.threads": "that PyTorch computed with",
+    "environment.torch": "version",
+}
+
+
+def document(table: Published) -> str:
+    """The page: what the table is of, how its runs were made, and every column with type, unit and meaning."""
+    origin, records = table.origin, table.records
+    made = Counter(
+        ", ".join(f"{key} {record.environment[key]}" for key in ("device", "torch", "python")) for record in records
+    )
+    seconds = sum(sum(record.seconds.values()) for record in records)
+    columns: dict[str, object] = {"data": origin.data.title}
+    columns |= {name: value for record in records for name, value in row_of(record).items()}
+    rows = [f"| `{name}` | {_type(value)} | {meaning(name)} |" for name, value in sorted(columns.items())]
+    return "\n".join(
+        [
+            f"# {origin.study}, profile {origin.profile}: {origin.data.title}",
+            "",
+            f"{len(records)} finished runs of the study's {origin.runs} (seed {origin.seed}), written by "
+            f"`prunability export {origin.study} --profile {origin.profile}`. A row is a run; a field that it "
+            "lacks is null. Measures are oriented to rise with the test loss. What made a run stands in its row.",
+            "",
+            f"- images: {origin.data.title}, {origin.data.train:,} for training and {origin.data.test:,} for "
+            f"testing, {origin.data.classes} classes, SHA-256 of their content {origin.data.checksum}",
+            *(f"- {number} runs: {environment}" for environment, number in made.items()),
+            f"- training and measures took {seconds / 3600:.1f} hours of one process in all",
+            f"- SHA-256 of the library's files when it was exported: {origin.source}",
+            "",
+            "| column | type | meaning |",
+            "| --- | --- | --- |",
+            *rows,
+            "",
+        ]
+    )
+
+
+def meaning(column: str) -> str:
+    """What a column holds.
+
+    Raises:
+        KeyError: nothing is known of it.
+    """
+    head, _, rest = column.partition(".")
+    if head == "seconds":
+        return "seconds of one process, " + ("training" if rest == "training" else f"function `{rest}`")
+    if head == "curves":
+        pruner, _, points = rest.rpartition("_")
+        return f"training loss in nats at the kept fractions 1/{points}, …, 1, {pruner} pruner; where it was drawn"
+    if head != "measures":
+        return FIELDS[column]
+    function, kind, *name = rest.split(".", 2)
+    if kind in ("version", "undefined"):
+        group = ", ".join(member.label for member in REGISTRY[function].measures)
+        return f"{'version of' if kind == 'version' else 'why there is no value for'} {group}"
+    known = all_measures()[name[0]]
+    text = f"{known.label}: {known.formula}".replace("|", "\\|")
+    return f"{'standard error of ' if kind == 'standard_errors' else ''}{text}, in {known.unit}"
+
+
+def _type(value: object) -> str:
+    return str(pa.array([value]).type).replace("element: ", "").replace("item: ", "")

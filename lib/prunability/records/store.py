@@ -1,0 +1,267 @@
+"""The run store: one JSON file a run, written atomically and named by the run's hash, weights beside it.
+
+A record that exists is a finished training. Weights are named by run and content and written before the record,
+so a kill at any moment leaves either a whole run or none, and no record finds the weights of another training.
+Many processes may read and write one store: what is saved is united with what is there, and nobody waits to read.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+
+from prunability.foundation.errors import PrunabilityError, explain
+from prunability.foundation.files import digest
+from prunability.records.locks import writing
+from prunability.training.config import RunConfig
+from prunability.training.course import Result
+from prunability.training.loop import State
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one function of measures gave: a value for each name, or why there is none.
+
+    Values estimated from random draws have a standard error, in the same unit.
+    """
+
+    version: int
+    values: dict[str, float]
+    undefined: str | None = None
+    standard_errors: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Record:
+    """A finished run.
+
+    ``seconds`` and ``environment`` say how it was made and are not part of the result. ``curves`` holds loss
+    curves that were drawn of it, by pruner and number of points: they follow from the weights.
+    """
+
+    config: RunConfig
+    result: Result
+    measures: dict[str, Measured]
+    weights: str
+    seconds: dict[str, float] = field(default_factory=dict)
+    environment: dict[str, Any] = field(default_factory=dict)
+    curves: dict[str, list[float]] = field(default_factory=dict)
+
+    def content(self) -> dict[str, Any]:
+        """What the run found, without timings, environment and curves."""
+        return {
+            "config": self.config.model_dump(mode="json"),
+            "result": asdict(self.result),
+            "measures": {name: asdict(measured) for name, measured in sorted(self.measures.items())},
+            "weights": self.weights,
+        }
+
+    @cached_property
+    def checksum(self) -> str:
+        """SHA-256 of :meth:`content`."""
+        return digest(self.content())
+
+
+class RunStore:
+    """The records and weights below one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path(self, config: RunConfig) -> Path:
+        """Where the record of a run is or will be."""
+        return self.folder / f"{config.hash}.json"
+
+    def has(self, config: RunConfig) -> bool:
+        """Whether the run is finished."""
+        return self.path(config).exists()
+
+    def load(self, config: RunConfig) -> Record | None:
+        """The record of a run, None where it is not finished.
+
+        Raises:
+            PrunabilityError: the file is truncated, was edited, or is not this run's record.
+        """
+        path = self.path(config)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise PrunabilityError(f"runs: cannot read {path} ({error.strerror}); name another folder") from error
+        except UnicodeDecodeError as error:
+            raise _damaged(path, f"it is not text ({error.reason})") from error
+        try:
+            raw = json.loads(text)
+            checksum = raw.pop("checksum")
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
+            raise _damaged(path, "it is not a whole record") from error
+        if checksum != digest(raw):
+            raise _damaged(path, "its content does not match its checksum: it was edited or damaged")
+        try:
+            record = record_of(raw)
+        except ValidationError as error:
+            raise _damaged(path, explain(error)) from error
+        except (KeyError, TypeError) as error:
+            raise _damaged(path, f"a field is missing or unknown ({error})") from error
+        if record.config != config:
+            raise _damaged(path, "it is the record of another run")
+        return record
+
+    def has_weights(self, config: RunConfig) -> bool:
+        """Whether the weights of the run's record are here; records that were imported come without."""
+        record = self.load(config)
+        return record is not None and self._weights(config, record.weights).exists()
+
+    def drop_weights(self, config: RunConfig) -> None:
+        """Forget what broken-off trainings of a run left; for who has claimed it and will train it."""
+        with writing(self.folder, config):
+            for pattern in ("*.safetensors", "*.partial"):
+                for path in self.folder.glob(f"{config.hash}.{pattern}"):
+                    path.unlink(missing_ok=True)
+
+    def checkpoint(self, config: RunConfig) -> Path:
+        """Where an unfinished training keeps what it has reached."""
+        return self.folder / f"{config.hash}.checkpoint"
+
+    def save(self, record: Record, over: Record | None = None) -> Record:
+        """Unite a record with what the store has of its run by now and return what the store has then.
+
+        The record of another training stays, and its weights, unless it is just the one to be written ``over``;
+        then the new one takes its place. A finished training needs no checkpoint more.
+
+        Raises:
+            PrunabilityError: the store's record is damaged.
+        """
+        with writing(self.folder, record.config):
+            known = self.load(record.config)
+            found, lost = record, known
+            if known is not None and known.weights == record.weights:
+                found, lost = united(known, record), None
+            elif known is not None and known != over:
+                found, lost = known, record
+            if found != known:
+                self._write(self.path(record.config), _text(found).encode())
+            if lost is not None:
+                self._weights(lost.config, lost.weights).unlink(missing_ok=True)
+            self.checkpoint(record.config).unlink(missing_ok=True)
+        return found
+
+    def save_weights(self, config: RunConfig, initial: State, final: State) -> str:
+        """Write initial and final weights atomically and return their checksum."""
+        tensors = {f"initial.{name}": tensor.contiguous() for name, tensor in initial.items()}
+        tensors |= {f"final.{name}": tensor.contiguous() for name, tensor in final.items()}
+        content = save(tensors)
+        checksum = hashlib.sha256(content).hexdigest()
+        with writing(self.folder, config):
+            self._write(self._weights(config, checksum), content)
+        return checksum
+
+    def load_weights(self, record: Record) -> tuple[State, State]:
+        """Initial and final weights of a run.
+
+        Raises:
+            PrunabilityError: the file is missing or is not what the record says it is.
+        """
+        path = self._weights(record.config, record.weights)
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError as error:
+            raise _damaged(path, "the weights of this run are not here, only its record") from error
+        if hashlib.sha256(content).hexdigest() != record.weights:
+            raise _damaged(path, "it does not match the checksum in the run's record")
+        try:
+            tensors = load(content)
+        except SafetensorError as error:
+            raise _damaged(path, str(error)) from error
+        return _part(tensors, "initial."), _part(tensors, "final.")
+
+    def _weights(self, config: RunConfig, checksum: str) -> Path:
+        return self.folder / f"{config.hash}.{checksum[:16]}.safetensors"
+
+    def _write(self, path: Path, content: bytes) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(f".{os.getpid()}.partial")
+        with partial.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(path)
+
+
+def united(known: Record, new: Record) -> Record:
+    """A record with what another of the same training has more: measures, newer versions of them, curves, seconds.
+
+    What both have stays as it is known.
+    """
+    found = {
+        name: measured
+        for name, measured in new.measures.items()
+        if name not in known.measures or known.measures[name].version < measured.version
+    }
+    seconds = {name: taken for name, taken in new.seconds.items() if name in found or name not in known.seconds}
+    return replace(
+        known,
+        measures=known.measures | found,
+        seconds=known.seconds | seconds,
+        curves=new.curves | known.curves,
+    )
+
+
+def checksum_of(records: Iterable[Record]) -> str:
+    """One checksum over the results of several runs, in whichever order they come."""
+    return digest(sorted(record.checksum for record in records))
+
+
+def processor_of(record: Record) -> str:
+    """What a run was made on: the GPU or the processor, as far as its record says."""
+    made = record.environment
+    return str(made["device"]) if made["device"] != "cpu" else str(made.get("processor", made["machine"]))
+
+
+def record_of(raw: dict[str, Any]) -> Record:
+    """A record from the content of its file."""
+    result = {**raw["result"], "curve": [(running, loss) for running, loss in raw["result"]["curve"]]}
+    return Record(
+        config=RunConfig.model_validate(raw["config"]),
+        result=Result(**result),
+        measures={name: Measured(**measured) for name, measured in raw["measures"].items()},
+        weights=raw["weights"],
+        seconds=raw["seconds"],
+        environment=raw["environment"],
+        curves=raw.get("curves", {}),
+    )
+
+
+def _text(record: Record) -> str:
+    raw = json.loads(
+        json.dumps(
+            {
+                **record.content(), "seconds": record.seconds, "environment": record.environment,
+                "curves": record.curves,
+            }
+        )
+    )  # fmt: skip
+    raw["checksum"] = digest(raw)
+    return json.dumps(raw, indent=1) + "\n"
+
+
+def _part(tensors: dict[str, torch.Tensor], prefix: str) -> State:
+    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+
+
+def _damaged(path: Path, why: str) -> PrunabilityError:
+    run = path.name.partition(".")[0]
+    return PrunabilityError(
+        f"{path}: {why}. It is not used and not overwritten; delete or move {run}.json and "
+        f"{run}.*.safetensors, and the same command makes this run again"
+    )

@@ -1,0 +1,196 @@
+"""Tables of finished runs, published or carried from store to store: lossless but for the weights.
+
+A row is a run. Columns are the fields of its record, nested names joined by points: ``config.network.width``,
+``result.test_loss``, ``measures.path_norm.values.path_norm``. A field that a record lacks is null.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from pyarrow import parquet
+from pydantic import ValidationError
+
+from prunability.data.images import TITLES, DataFacts
+from prunability.foundation.errors import PrunabilityError, explain
+from prunability.foundation.execution import PACKAGE
+from prunability.records.store import Record, record_of
+from prunability.training.config import VERSION
+
+METADATA = b"prunability"
+MEND = "Restore it, or export it anew"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Which study a table is of. ``runs`` is how many the whole study has, ``source`` the code's checksum."""
+
+    study: str
+    profile: str
+    seed: int
+    runs: int
+    source: str
+    data: DataFacts
+
+
+@dataclass(frozen=True)
+class Published:
+    """A table of finished runs."""
+
+    origin: Origin
+    records: tuple[Record, ...]
+
+    @property
+    def version(self) -> int:
+        """The version of the meaning of a configuration by which its runs were made."""
+        return self.records[0].config.version if self.records else VERSION
+
+
+def source_checksum() -> str:
+    """SHA-256 over the library's Python files."""
+    total = hashlib.sha256()
+    for path in sorted(PACKAGE.rglob("*.py")):
+        total.update(path.relative_to(PACKAGE).as_posix().encode())
+        total.update(path.read_bytes())
+    return total.hexdigest()
+
+
+def place(results: Path, study: str, profile: str) -> Path:
+    """Where the published table of a study is, or would be."""
+    return results / profile / f"{study}.parquet"
+
+
+def write(path: Path, table: Published) -> None:
+    """Write a table, atomically; the same records give the same bytes."""
+    rows = [{**row_of(record), "data": table.origin.data.title} for record in table.records]
+    names = sorted({name for row in rows for name in row}, key=_order)
+    columns = {name: [row.get(name) for row in rows] for name in names}
+    facts = json.dumps(asdict(table.origin) | {"data": table.origin.data._asdict()}, ensure_ascii=False)
+    written = pa.table(columns).replace_schema_metadata({METADATA: facts.encode()})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    parquet.write_table(written, partial, compression="zstd")
+    partial.replace(path)
+
+
+def read(path: Path) -> Published:
+    """A table that :func:`write` wrote.
+
+    Raises:
+        PrunabilityError: it is missing, damaged, or not such a table.
+    """
+    if not path.is_file():
+        why = "it is a folder" if path.is_dir() else "there is no such file"
+        raise PrunabilityError(f"{path}: cannot be read as a table of runs: {why}")
+    try:
+        found = parquet.read_table(path)
+        if METADATA not in (found.schema.metadata or {}):
+            raise ValueError("it does not say which study it is of")
+        facts = json.loads(found.schema.metadata[METADATA])
+        data = DataFacts(**{**facts["data"], "shape": tuple(facts["data"]["shape"])})
+        data = data._replace(title=TITLES.get(data.checksum, data.title))
+        records = tuple(_record(row) for row in found.to_pylist())
+        if len(versions := {record.config.version for record in records}) > 1:
+            raise ValueError(f"its runs are of several versions, {', '.join(map(str, sorted(versions)))}")
+        return Published(Origin(**{**facts, "data": data}), records)
+    except OSError as error:
+        raise PrunabilityError(f"{path}: cannot be read as a table of runs: {error}") from error
+    except ValidationError as error:  # a kind of ValueError
+        raise PrunabilityError(
+            f"{path}: a run in it is not of this version, perhaps of a newer one ({explain(error)})"
+        ) from error
+    except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
+        why = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+        raise PrunabilityError(f"{path}: it is not a whole table of runs, as `export` writes it ({why})") from error
+
+
+def find(results: Path, study: str, profile: str) -> Published | None:
+    """The published table of a study's profile, None where there is none.
+
+    Raises:
+        PrunabilityError: it is no whole table, or one of another study or profile.
+    """
+    path = place(results, study, profile)
+    if not path.exists():
+        return None
+    try:
+        found = read(path)
+    except PrunabilityError as error:
+        raise PrunabilityError(f"{error}. {MEND}") from error
+    if (found.origin.study, found.origin.profile) != (study, profile):
+        own = f"{found.origin.study}, {found.origin.profile}"
+        raise PrunabilityError(f"{path}: it is a table of {own}, not of {study}, {profile}. {MEND}")
+    return found
+
+
+def in_words(results: Path, study: str, profile: str) -> str:
+    """What the published table of a study's profile has, or why it cannot be read."""
+    try:
+        table = find(results, study, profile)
+    except PrunabilityError as error:
+        return str(error)
+    if table is None:
+        return "none"
+    made = "" if table.version == VERSION else f", made by version {table.version} of the protocol"
+    return f"{len(table.records)} of {table.origin.runs} runs, {table.origin.data.title}{made}"
+
+
+def row_of(record: Record) -> dict[str, Any]:
+    """The columns of a record: its hash and its checksum, and all its fields but those that are empty."""
+    made = {"seconds": record.seconds, "environment": record.environment, "curves": record.curves}
+    raw = json.loads(json.dumps(record.content() | made))
+    return {"run": record.config.hash, **_flat(raw), "checksum": record.checksum}
+
+
+def _flat(raw: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in raw.items():
+        if isinstance(value, Mapping):
+            found |= _flat(value, f"{above}{name}.")
+        elif value is not None:
+            found[f"{above}{name}"] = value
+    return found
+
+
+# Null for a diverged run.
+RESULTS = ("sum_of_training_losses", "train_loss", "train_error", "test_loss", "test_error")
+
+
+def _record(row: Mapping[str, Any]) -> Record:
+    raw: dict[str, Any] = {"measures": {}, "seconds": {}, "environment": {}, "curves": {}}
+    for name, value in row.items():
+        if value is None or name in ("run", "data", "checksum"):
+            continue
+        # A measure's own name may hold a point, as in absolute_0.1.
+        parts = name.split(".", 3 if name.startswith("measures.") else -1)
+        inner = raw
+        for part in parts[:-1]:
+            inner = inner.setdefault(part, {})
+        inner[parts[-1]] = value
+    raw["result"] |= {name: raw["result"].get(name) for name in RESULTS}
+    for measured in raw["measures"].values():
+        measured |= {"values": measured.get("values", {}), "standard_errors": measured.get("standard_errors", {})}
+    record = record_of(raw)
+    if record.checksum != row["checksum"]:
+        raise ValueError(f"run {row['run']} does not match its checksum")
+    return record
+
+
+def _order(name: str) -> tuple[int, str]:
+    heads = (
+        "run",
+        "data",
+        "config",
+        "result",
+        "measures",
+        "seconds",
+        "environment",
+        "curves",
+        "weights",
+        "checksum",
+    )
+    return heads.index(name.partition(".")[0]), name

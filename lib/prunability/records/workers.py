@@ -1,0 +1,165 @@
+"""What a worker process does: train runs side by side and measure them, each stored as it ends.
+
+A run is claimed while it is worked on, and what another process has claimed is left to it.
+"""
+
+import ctypes
+import math
+import platform
+import sys
+import time
+from contextlib import suppress
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from prunability.data.dataset import Dataset, prepare
+from prunability.data.sources import load_images
+from prunability.measures import REGISTRY, Estimated, TrainedRun, UndefinedMeasureError
+from prunability.records.locks import claimed
+from prunability.records.store import Measured, Record, RunStore
+from prunability.training.arithmetic import in_force
+from prunability.training.checkpoints import OutOfTimeError
+from prunability.training.config import RunConfig
+from prunability.training.loop import DTYPES
+from prunability.training.strategy import trained
+
+
+def lacking(record: Record) -> list[str]:
+    """Functions of measures that a record lacks or has in an older version; none for a diverged run."""
+    if record.result.status == "diverged":
+        return []
+    known = record.measures
+    return [name for name, group in REGISTRY.items() if name not in known or known[name].version != group.version]
+
+
+def untrained(record: Record | None, store: RunStore) -> bool:
+    """Whether a run is to be trained: it was not, or it lacks measures and has no weights to take them from."""
+    return record is None or (bool(lacking(record)) and not store.has_weights(record.config))
+
+
+class Ending(NamedTuple):
+    """How the work on a run, named by its hash, ended: with a word on it, or why it failed."""
+
+    run: str
+    note: str
+    failed: bool = False
+
+
+class Place(NamedTuple):
+    """Where a worker finds images and store, which process it works for, and until when.
+
+    ``until`` is a time by :func:`time.monotonic`, which all processes of a machine share.
+    """
+
+    source: str
+    device: str
+    runs: Path
+    data: Path
+    parent: int
+    until: float = math.inf
+
+    @property
+    def late(self) -> bool:
+        """Whether nothing more is to be begun."""
+        return time.monotonic() > self.until
+
+    def dataset(self, config: RunConfig) -> Dataset:
+        """The images of a run."""
+        images, dtype = load_images(self.source, self.data), DTYPES[config.training.precision]
+        return prepare(images, config.data, torch.device(self.device), dtype)
+
+
+def train_runs(place: Place, configs: list[RunConfig]) -> list[Ending]:
+    """Train runs side by side and store each as it ends; returns how they ended, those that did here and in time.
+
+    Somebody may have stored a run since it was found missing; it is not trained again.
+    """
+    if place.late:
+        return []
+    store, endings = RunStore(place.runs), []
+    with claimed(place.runs, configs) as own:
+        known = {config: store.load(config) for config in own}
+        waiting = [config for config in own if untrained(known[config], store)]
+        for config in own.keys() - waiting:
+            own[config].release()
+            endings.append(Ending(config.hash, "found trained"))
+        if not waiting:
+            return endings
+        for config in waiting:
+            store.drop_weights(config)
+        data = place.dataset(waiting[0])
+        made_by = environment(data.train_images.device, load_images(place.source, place.data).title)
+        with suppress(OutOfTimeError):
+            for config, initial, final, result, seconds in trained(waiting, data, store.checkpoint, place.until):
+                weights = store.save_weights(config, initial, final)
+                made = Record(config, result, {}, weights, {"training": seconds}, made_by)
+                store.save(made, over=known[config])
+                own[config].release()
+                endings.append(Ending(config.hash, result.status))
+    return endings
+
+
+def measure_runs(place: Place, configs: list[RunConfig]) -> list[Ending]:
+    """Add to stored runs the measures that they lack, each stored as it is found; returns the runs made whole."""
+    store, endings = RunStore(place.runs), []
+    with claimed(place.runs, configs) as own:
+        for config in own:
+            record = store.load(config)
+            if record is not None and not untrained(record, store) and _made_whole(place, store, record):
+                endings.append(Ending(config.hash, "measured"))
+    return endings
+
+
+def _made_whole(place: Place, store: RunStore, record: Record) -> bool:
+    """Measure what a record lacks; False where there is no time for all of it."""
+    if not (missing := lacking(record)):
+        return True
+    run = TrainedRun(record.config, place.dataset(record.config), *store.load_weights(record), record.result)
+    for name in missing:
+        if place.late:
+            return False
+        store.save(_measured(record, run, name))
+    return True
+
+
+def _measured(record: Record, run: TrainedRun, name: str) -> Record:
+    group = REGISTRY[name]
+    start = time.perf_counter()
+    try:
+        found = group.function(run)
+        values = {name: value.value if isinstance(value, Estimated) else value for name, value in found.items()}
+        errors = {name: value.standard_error for name, value in found.items() if isinstance(value, Estimated)}
+        if broken := [name for name, value in values.items() if not math.isfinite(value)]:
+            raise UndefinedMeasureError(f"{', '.join(broken)}: not a finite number")
+        measured = Measured(group.version, values, standard_errors=errors)
+    except UndefinedMeasureError as error:
+        measured = Measured(group.version, {}, str(error))
+    seconds = time.perf_counter() - start
+    return replace(
+        record,
+        measures={**record.measures, name: measured},
+        seconds={**record.seconds, name: seconds},
+    )
+
+
+def environment(device: torch.device, title: str) -> dict[str, str]:
+    """What made a result: versions, machine, device, arithmetic in force, the data set's name."""
+    return in_force() | {
+        "data": title,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+
+
+@cache
+def keep_memory() -> None:
+    """Let freed memory stay with this process: taking it anew from the system costs a fifth of a training."""
+    if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)):
+        mallopt(-3, 2**25)  # M_MMAP_THRESHOLD, its largest value
+        mallopt(-1, 2**30)  # M_TRIM_THRESHOLD

@@ -1,0 +1,82 @@
+"""Loss curves of a study's networks: from their records, else from their weights, and then kept."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pandas as pd
+
+from prunability.analysis import widths
+from prunability.data.dataset import prepare
+from prunability.data.sources import load_images
+from prunability.foundation.errors import PrunabilityError
+from prunability.foundation.execution import Execution
+from prunability.measures import TrainedRun
+from prunability.measures.search import PRUNERS, RESOLUTION, Pruner
+from prunability.records.store import Record, RunStore
+from prunability.report.example import POINTS, Example, example_of, loss_curve, median_first, tolerance_curves
+from prunability.studies import Study
+from prunability.training.loop import DTYPES, one_thread
+
+
+class Curves:
+    """The curves of some finished runs of a study. ``records`` get those that are drawn anew."""
+
+    def __init__(self, study: Study, records: list[Record], execution: Execution) -> None:
+        self.study, self.records, self.execution = study, records, execution
+        self.store = RunStore(execution.runs)
+        self.places = {record.config.hash: place for place, record in enumerate(records)}
+
+    def drawable(self, run: str, pruners: Sequence[Pruner], resolution: int) -> bool:
+        """Whether a run's curves are in its record, or can be drawn from its weights."""
+        record = self.records[self.places[run]]
+        if {f"{pruner}_{resolution}" for pruner in pruners} <= set(record.curves):
+            return True
+        own = self.store.load(record.config)
+        # Weights of another training of the run, begun here, are not those of a published record.
+        same = own is not None and own.weights == record.weights
+        return same and self.study.source is not None and self.store.has_weights(record.config)
+
+    def of(self, run: str, pruner: Pruner, resolution: int) -> list[float]:
+        """L(φ(w, g/resolution)) of a run, by its hash, in nats for g = 1 … resolution."""
+        key, record = f"{pruner}_{resolution}", self.records[self.places[run]]
+        if key in record.curves:
+            return record.curves[key]
+        assert self.study.source is not None, "only what is drawable is drawn"
+        weights = self.store.load_weights(record)
+        images, dtype = (
+            load_images(self.study.source, self.execution.data),
+            DTYPES[record.config.training.precision],
+        )
+        data = prepare(images, record.config.data, self.execution.torch_device, dtype)
+        with one_thread():
+            found = loss_curve(TrainedRun(record.config, data, *weights, record.result), pruner, resolution)
+        self.records[self.places[run]] = record = replace(record, curves={**record.curves, key: found})
+        self.store.save(record)
+        return found
+
+    def example(self, table: pd.DataFrame) -> Example:
+        """The curves of the network whose prunability is the median, or the nearest to it that can be drawn."""
+        rows = [row for row in median_first(table) if self.drawable(str(row["run"]), PRUNERS, POINTS)]
+        return example_of(self._first(rows), self.of, self.study.hyperparameters)
+
+    def tolerances(self, table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """The magnitude pruner's curves on either side of the threshold, and the tolerances' limits there."""
+        drawable = table[[self.drawable(run, ["magnitude"], RESOLUTION) for run in table["run"]]]
+        self._first([row for _, row in drawable.iterrows()])
+        chosen = widths.beside(drawable, widths.interpolation_threshold(table))
+        return tolerance_curves(drawable.set_index("run", drop=False).loc[chosen], self.of)
+
+    def draw(self, table: pd.DataFrame) -> None:
+        """Draw what the notebooks show of a study, so that it is in the records."""
+        if self.study.name == "double-descent":
+            self.tolerances(table)
+        else:
+            self.example(table)
+
+    def _first(self, rows: Sequence[pd.Series]) -> pd.Series:
+        if not rows:
+            raise PrunabilityError(
+                f"{self.study.name}, {self.study.profile}: no network can be drawn. Neither curves nor weights are "
+                "here: export the runs anew where their weights are"
+            )
+        return rows[0]

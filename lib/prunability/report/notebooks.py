@@ -1,0 +1,140 @@
+"""Driving the notebooks: train what they need, execute them with papermill, publish clean copies."""
+
+import itertools
+import json
+import re
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import joblib
+import nbformat
+import papermill
+from nbclient.exceptions import DeadKernelError
+from papermill.exceptions import PapermillExecutionError
+from traitlets.config import Config
+
+from prunability.foundation.errors import PrunabilityError
+from prunability.foundation.execution import cores, project_root
+from prunability.foundation.files import writable
+from prunability.records.sources import check, choose, gather
+from prunability.report.session import Parameters, validate
+from prunability.studies import STUDIES, having, profiles
+
+# Encrypt what passes between this process and a kernel where the kernel can; without it, the kernel warns.
+KERNEL = Config({"KernelManager": {"transport_encryption": "auto"}})
+
+
+def sources(names: Sequence[str], profile: str) -> list[Path]:
+    """The notebooks asked for by name; if none is, all whose study has the profile.
+
+    Raises:
+        PrunabilityError: there is no such notebook, or no study has the profile.
+    """
+    known = {path.stem: path for path in sorted((project_root() / "notebooks").glob("*.ipynb"))}
+    if unknown := [name for name in names if name.removesuffix(".ipynb") not in known]:
+        raise PrunabilityError(f"unknown notebook {', '.join(unknown)}: there are {', '.join(known)}")
+    if names:
+        return [known[name.removesuffix(".ipynb")] for name in names]
+    found = [path for path in known.values() if any(profile in profiles(study) for study in studies_of(path))]
+    if not found:
+        every = dict.fromkeys(itertools.chain.from_iterable(STUDIES.values()))
+        raise PrunabilityError(f"unknown profile {profile!r}: it must be one of {', '.join(every)}")
+    return found
+
+
+def studies_of(path: Path) -> list[str]:
+    """The studies whose runs a notebook needs, from its metadata.
+
+    Raises:
+        PrunabilityError: it names none.
+    """
+    found = nbformat.read(path, as_version=4).metadata.get("prunability", {}).get("studies")
+    if not found:
+        raise PrunabilityError(f"{path.name}: its metadata names no studies (prunability.studies)")
+    return [str(study) for study in found]
+
+
+def execute(notebooks: Sequence[Path], values: Mapping[str, Any], workers: int = 0) -> list[Path]:
+    """Execute notebooks with the given parameters and return the published copies.
+
+    Training comes first, in this process, where its progress can be seen; then the notebooks run side by
+    side, a process each. Copies go to ``<figures>/notebooks/`` once a notebook has run to its end.
+
+    Raises:
+        PrunabilityError: a parameter is not allowed, or a notebook failed.
+    """
+    profile = str(values.get("profile", Parameters().profile))
+    checked: dict[str, Parameters] = {}
+    for path in notebooks:
+        for study in having(profile, studies_of(path)):
+            checked[study] = validate(study, dict(values), strict=False)
+    folder = next(iter(checked.values())).folder / "notebooks"
+    executions = {study: parameters.execution(workers) for study, parameters in checked.items()}
+    opened, refused = {}, []
+    for study, p in checked.items():
+        try:
+            opened[study] = choose(study, p.profile, p.data, p.seed, p.origin, executions[study])
+            check(opened[study], executions[study])
+        except PrunabilityError as error:
+            refused.append(str(error))
+    if refused:
+        raise PrunabilityError("\n".join(dict.fromkeys(refused)))
+    writable(folder, "figures")
+    for study, execution in executions.items():
+        gather(opened[study], execution)
+    changed = _changed(next(iter(checked.values())))
+    jobs = [(path, changed, folder) for path in notebooks]
+    pool = joblib.Parallel(min(cores(), len(jobs)))
+    done: list[Path] = pool(joblib.delayed(_execute)(*job) for job in jobs)
+    return done
+
+
+def _changed(parameters: Parameters) -> dict[str, Any]:
+    """Only what the user set, so that a published copy holds no place of this machine."""
+    return {"profile": parameters.profile, **parameters.model_dump(exclude_defaults=True)}
+
+
+def _execute(path: Path, parameters: dict[str, Any], folder: Path) -> Path:
+    print(f"{path.name}: executing", file=sys.stderr, flush=True)
+    with tempfile.TemporaryDirectory() as temporary:
+        executed = Path(temporary) / path.name
+        try:
+            papermill.execute_notebook(path, executed, parameters, progress_bar=False, config=KERNEL)
+        except PapermillExecutionError as error:
+            raise PrunabilityError(f"{path.name}: {error.ename}: {error.evalue}") from error
+        except DeadKernelError as error:
+            raise PrunabilityError(
+                f"{path.name}: its kernel was killed (out of memory, perhaps). Finished runs are kept; the "
+                "same command goes on"
+            ) from error
+        notebook = clean(
+            nbformat.read(executed, as_version=4), [parameters.get(key, "") for key in ("figures", "runs")]
+        )
+    target = folder / path.name
+    text = nbformat.writes(notebook)
+    target.write_text(text if text.endswith("\n") else text + "\n", encoding="utf-8")
+    return target
+
+
+def clean(notebook: nbformat.NotebookNode, folders: Sequence[str] = ()) -> nbformat.NotebookNode:
+    """Without times, widget state and places of this machine, so that the same results give the same file.
+
+    Of ``folders`` only the last part of the name is kept.
+    """
+    for key in ("papermill", "widgets"):
+        notebook.metadata.pop(key, None)
+    for number, cell in enumerate(notebook.cells):
+        for key in ("papermill", "execution"):
+            cell.metadata.pop(key, None)
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell.id = f"injected-{number}"
+    text = json.dumps(notebook)
+    own = [(folder, Path(folder).name) for folder in folders if folder]
+    for place, stand_in in (*own, (str(project_root()), "."), (sys.prefix, ".venv"), (str(Path.home()), "~")):
+        if len(place) > 1:
+            text = re.sub(re.escape(json.dumps(place)[1:-1]) + r"(?=[/\\\"' ]|$)", stand_in, text)
+    cleaned: nbformat.NotebookNode = nbformat.from_dict(json.loads(text))
+    return cleaned

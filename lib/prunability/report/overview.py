@@ -1,0 +1,156 @@
+"""All claims against every profile that has results: what the first notebook talks to."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from prunability.claims import Case, Finding, case_of, decisive, of_study
+from prunability.claims.reproduction import reproduction, words
+from prunability.claims.sensitivity import sensitivity
+from prunability.foundation.errors import PrunabilityError
+from prunability.records.sources import gather, of_table
+from prunability.records.tables import find, source_checksum
+from prunability.report.figures import style
+from prunability.report.session import Parameters, Session, open_session
+from prunability.studies import STUDIES, having, profiles
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What one profile of a study says: its session, the compared runs of its main grid, what they come to."""
+
+    session: Session
+    case: Case
+    findings: tuple[Finding, ...]
+
+    @property
+    def what(self) -> str:
+        """Networks and data, in words."""
+        study = self.session.study
+        kind = "networks of one family" if study.name == "correlation" else "networks of growing width"
+        return f"{kind} on {study.data.title} (profile {study.profile})"
+
+
+@dataclass(frozen=True)
+class Overview:
+    """The evidence of all profiles, the one that was asked for first; what tables of others cannot be read."""
+
+    parameters: Parameters
+    evidence: tuple[Evidence, ...]
+    unreadable: tuple[str, ...] = ()
+
+    def verdicts(self) -> pd.DataFrame:
+        """A row for each claim and profile, with the condition that decides it.
+
+        The columns are claim, profile, data, version, n, verdict, statistic, estimate, wanted and undecided.
+        """
+        rows = []
+        for found in self.evidence:
+            study = found.session.study
+            for finding in found.findings:
+                condition = decisive(finding.criteria)
+                words = (condition.statistic, condition.words, condition.wanted) if condition else ("", "", "")
+                where = (study.profile, study.data.title, found.session.gathered.version)
+                rows.append((finding.claim, *where, finding.n, finding.verdict, *words, finding.undecided))
+        heads = ["claim", "profile", "data", "version", "n", "verdict", "statistic", "estimate", "wanted"]
+        table = pd.DataFrame(rows, columns=[*heads, "undecided"])
+        return table.sort_values("claim", kind="stable", ignore_index=True)
+
+    def sensitivity(self) -> pd.DataFrame:
+        """The verdicts with one thing varied at a time: profile, claim, varied, setting, value, verdict."""
+        parts = [
+            sensitivity(found.session.study.name, found.case).assign(profile=found.session.study.profile)
+            for found in self.evidence
+        ]
+        return pd.concat(parts, ignore_index=True)
+
+    def before_revision(self) -> pd.DataFrame:
+        """The verdicts as published before the rules were corrected: claim, profile, verdict and its condition."""
+        return pd.read_csv(self.evidence[0].session.execution.results / "verdicts_before_revision.csv")
+
+    def reproduction(self) -> str:
+        """How one's own runs compare with the published ones, in Markdown."""
+        parts = []
+        for session in (found.session for found in self.evidence if found.session.chosen.table is None):
+            study = session.study
+            table = find(session.execution.results, study.name, study.profile)
+            if table is not None:
+                try:
+                    parts.append(words(reproduction(study, session.records, table, self.parameters.seed)))
+                except PrunabilityError as error:
+                    parts.append(f"{error}.")
+        if parts:
+            return "\n\n".join(parts)
+        own = self.parameters.origin == "own"
+        return (
+            "Nothing is published to compare with." if own else "The runs shown are the published ones themselves."
+        )
+
+    def provenance(self) -> dict[str, Any]:
+        """What the figures were made from."""
+        parts = [found.session.provenance() for found in self.evidence]
+        own = ("source", "versions")
+        return {
+            "source": source_checksum(),
+            "versions": parts[0]["versions"],
+            "parts": [{key: value for key, value in part.items() if key not in own} for part in parts],
+        }
+
+    def save(self, figure: Figure, name: str, numbers: pd.DataFrame) -> Figure:
+        """Save a figure with its numbers and provenance; the data of each profile and n stand below it."""
+        groups: dict[str, list[str]] = {}
+        for found in self.evidence:
+            study = found.session.study
+            what = f"{study.profile}: {study.data.title}{found.session.made_by}"
+            groups.setdefault(what, []).append(f"{len(found.case.table)} ({study.name})")
+        note = "; ".join(f"{what}, n = {' and '.join(n)}" for what, n in groups.items())
+        return style.save(figure, name, self.parameters.folder, numbers, self.provenance(), note)
+
+
+def open_overview(**values: Any) -> Overview:
+    """The profile asked for, its runs gathered as the other notebooks do, and every published table of another.
+
+    Raises:
+        PrunabilityError: a parameter is wrong, or runs are missing that cannot be made here.
+    """
+    own = having(values.get("profile", Parameters().profile))
+    sessions = [open_session(study, **values) for study in own]
+    for session in sessions:
+        session.complete()
+    parameters = sessions[0].parameters
+    others = dict.fromkeys(name for known in STUDIES.values() for name in known if name != parameters.profile)
+    unreadable = []
+    for profile in others:
+        for study in STUDIES:
+            try:
+                found = _published(sessions[0], study, profile)
+            except PrunabilityError as error:
+                unreadable.append(str(error))
+            else:
+                sessions += [found] if found else []
+    evidence = tuple(_evidence(session, parameters.seed) for session in sessions)
+    return Overview(parameters, evidence, tuple(unreadable))
+
+
+def _published(like: Session, study: str, profile: str) -> Session | None:
+    """The session of another profile, on its published table alone; None where there is none."""
+    table = find(like.execution.results, study, profile) if profile in profiles(study) else None
+    if table is None:
+        return None
+    parameters = like.parameters.model_copy(update={"profile": profile, "seed": table.origin.seed})
+    session = Session(of_table(table), parameters, like.execution)
+    session.gathered = gather(session.chosen, like.execution)
+    return session
+
+
+def _evidence(session: Session, seed: int) -> Evidence:
+    case = case_of(session.study, session.main(), seed)
+    return Evidence(session, case, tuple(claim.judge(case) for claim in of_study(session.study.name)))
+
+
+def of_claim(overview: Overview, key: str) -> Sequence[tuple[Evidence, Finding]]:
+    """What each profile says of a claim."""
+    return [(found, finding) for found in overview.evidence for finding in found.findings if finding.claim == key]

@@ -1,0 +1,208 @@
+"""What a notebook talks to: validated parameters, the study's runs, and where figures go."""
+
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from prunability.analysis.tables import compared, left_out, runs_table
+from prunability.claims import Case, Finding, case_of
+from prunability.claims import words as claims_words
+from prunability.foundation.errors import PrunabilityError, explain
+from prunability.foundation.execution import Execution, project_root
+from prunability.foundation.files import writable
+from prunability.records.sources import Chosen, From, Gathered, choose, gather, origin_of
+from prunability.records.store import Record, checksum_of, processor_of
+from prunability.records.tables import source_checksum
+from prunability.report.curves import Curves
+from prunability.report.figures import style
+from prunability.studies import Study, find_profile
+from prunability.training.config import VERSION
+
+LIBRARIES = ("matplotlib", "numpy", "pandas", "scikit-learn", "torch")
+
+
+class Parameters(BaseModel):
+    """The parameters of every notebook; an empty string stands for the usual place or source."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    profile: str = "quick"
+    data: str = ""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    device: str = "auto"
+    figures: str = ""
+    runs: str = ""
+    runs_from: str = ""
+
+    @property
+    def origin(self) -> From:
+        """Whether one's own runs are shown or the published ones."""
+        return origin_of(self.profile, self.runs_from, self.data, project_root() / "results")
+
+    @property
+    def folder(self) -> Path:
+        """Where figures go: those of one's own runs beside those of the published ones, which git keeps."""
+        if self.figures:
+            return Path(self.figures).expanduser()
+        figures = project_root() / "figures"
+        return figures / self.profile if self.origin == "published" else figures / "own" / self.profile
+
+    def execution(self, workers: int = 0) -> Execution:
+        """How and where to compute.
+
+        Raises:
+            PrunabilityError: there is no such device.
+        """
+        runs = Path(self.runs).expanduser() if self.runs else project_root() / "runs"
+        try:
+            found = Execution(
+                device=self.device,
+                workers=workers,
+                runs=runs.resolve(),
+                data=project_root() / "data",
+                results=project_root() / "results",
+            )
+        except ValidationError as error:
+            raise PrunabilityError(explain(error)) from error
+        _ = found.torch_device
+        return found
+
+
+def validate(study: str, values: dict[str, Any], *, strict: bool = True) -> Parameters:
+    """Check parameters before any work starts.
+
+    Args:
+        study: the study whose profiles are allowed.
+        values: the parameters by name.
+        strict: whether a number must come as a number, not as text.
+
+    Raises:
+        PrunabilityError: a name, a type or a value is not allowed; the message lists what is.
+    """
+    if unknown := sorted(set(values) - set(Parameters.model_fields)):
+        raise PrunabilityError(
+            f"unknown parameter {', '.join(unknown)}: allowed are {', '.join(Parameters.model_fields)}"
+        )
+    try:
+        parameters = Parameters.model_validate(values, strict=strict)
+    except ValidationError as error:
+        raise PrunabilityError(f"parameters: {explain(error)}") from error
+    find_profile(study, parameters.profile)
+    parameters.execution()
+    _ = parameters.origin
+    return parameters
+
+
+@dataclass
+class Session:
+    """A study at a profile, with the folder for its figures."""
+
+    chosen: Chosen
+    parameters: Parameters
+    execution: Execution
+    gathered: Gathered = field(default_factory=lambda: Gathered([], "", "run store", 0))
+
+    @property
+    def study(self) -> Study:
+        """The study."""
+        return self.chosen.study
+
+    @property
+    def records(self) -> list[Record]:
+        """The finished runs."""
+        return self.gathered.records
+
+    def complete(self) -> pd.DataFrame:
+        """Take the runs from store and published table and make what is missing; returns the table of all.
+
+        Prints where they come from.
+        """
+        self.gathered = gather(self.chosen, self.execution)
+        print(self.gathered.words)
+        table = runs_table(self.records)
+        if (usable := len(compared(table))) < 2:
+            raise PrunabilityError(
+                f"only {usable} of {len(table)} runs converged ({left_out(table)}): nothing can be correlated. "
+                "Use another profile, or data that these networks can learn"
+            )
+        return table
+
+    @property
+    def made_by(self) -> str:
+        """For captions: the version of the protocol that the runs were made by, where it is an earlier one."""
+        version = self.gathered.version
+        return "" if version == VERSION else f" (made by version {version} of the protocol)"
+
+    @property
+    def curves(self) -> Curves:
+        """The loss curves of the finished runs."""
+        return Curves(self.study, self.records, self.execution)
+
+    def main(self) -> pd.DataFrame:
+        """The compared runs of the study's main grid."""
+        return self.part(compared(runs_table(self.records)))
+
+    def part(self, table: pd.DataFrame, name: str = "grid") -> pd.DataFrame:
+        """The rows of a table of runs that belong to one of the study's grids."""
+        return table[table["run"].isin(self.study.parts[name])].reset_index(drop=True)
+
+    def case(self) -> Case:
+        """What the study's claims are put to."""
+        return case_of(self.study, self.main(), self.parameters.seed)
+
+    def provenance(self) -> dict[str, Any]:
+        """What a figure was made from: code, configuration, records, versions. No time and no place."""
+        table = runs_table(self.records)
+        return {
+            "source": source_checksum(),
+            "study": {
+                "name": self.study.name, "profile": self.study.profile, "hash": self.study.hash,
+                "seed": self.parameters.seed,
+            },
+            "data": {"title": self.study.data.title, "checksum": self.study.data.checksum},
+            "records": checksum_of(self.records),
+            "made_by_version": self.gathered.version,
+            "runs_used": len(compared(table)),
+            "runs_left_out": left_out(table),
+            "runs_missing": self.gathered.missing,
+            "processors": sorted({processor_of(record) for record in self.records}),
+            "versions": {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
+        }  # fmt: skip
+
+    def save(self, figure: Figure, name: str, numbers: pd.DataFrame, subject: str = "") -> Figure:
+        """Save a figure with its numbers and provenance, and hand it back to be shown.
+
+        Below it stand data, profile, n, and what was left out and why; ``subject`` says what is drawn where that
+        is not all networks.
+        """
+        made = self.provenance()
+        reasons = {**made["runs_left_out"]} | ({"not run": n} if (n := made["runs_missing"]) else {})
+        left = "; ".join(f"{number} {reason}" for reason, number in reasons.items())
+        what = f"{self.study.data.title}, profile {self.study.profile}{self.made_by}"
+        note = f"{what}, {subject}n = {made['runs_used']} networks, left out: {left or 'none'}"
+        return style.save(figure, name, self.parameters.folder, numbers, made, note)
+
+    def conclude(self, findings: Sequence[Finding]) -> pd.DataFrame:
+        """Write ``claims.json`` and return the table of criteria."""
+        claims_words.save(findings, self.parameters.folder, self.provenance())
+        return claims_words.table_of(findings)
+
+
+def open_session(study: str, **values: Any) -> Session:
+    """Validate a notebook's parameters and open its study.
+
+    Raises:
+        PrunabilityError: a parameter is wrong or the data cannot be had; nothing has been trained.
+    """
+    parameters = validate(study, values)
+    execution = parameters.execution()
+    writable(parameters.folder, "figures")
+    opened = choose(study, parameters.profile, parameters.data, parameters.seed, parameters.origin, execution)
+    return Session(opened, parameters, execution)

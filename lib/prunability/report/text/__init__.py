@@ -1,0 +1,1 @@
+"""Sentences in Markdown, every number computed from the tables."""

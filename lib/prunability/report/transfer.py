@@ -1,0 +1,86 @@
+"""Finished runs out of a store, as a published table or to be carried to another machine, and into one."""
+
+from pathlib import Path
+
+from prunability.analysis.tables import compared, runs_table
+from prunability.foundation.errors import PrunabilityError
+from prunability.foundation.execution import Execution
+from prunability.foundation.files import writable
+from prunability.records.runner import survey
+from prunability.records.schema import document
+from prunability.records.sources import of_study
+from prunability.records.store import RunStore
+from prunability.records.tables import Origin, Published, find, place, read, source_checksum, write
+from prunability.records.workers import lacking
+from prunability.report.curves import Curves
+from prunability.studies import Study
+from prunability.training.config import VERSION
+
+
+def finished(study: Study, seed: int, execution: Execution) -> Published:
+    """The finished runs of a study, those of the store and those that only its published table has.
+
+    What the notebooks draw of them is drawn, for it cannot be had without weights.
+
+    Raises:
+        PrunabilityError: there are none, none can be drawn, or the published table is of other images, another
+            seed or another version.
+    """
+    known = find(execution.results, study.name, study.profile)
+    if known is not None:
+        path = place(execution.results, study.name, study.profile)
+        for theirs, own, what in (
+            (known.origin.data.checksum, study.data.checksum, (known.origin.data.title, study.data.title)),
+            (known.origin.seed, seed, (f"seed {known.origin.seed}", f"seed {seed}")),
+            (known.version, VERSION, (f"version {known.version}", f"version {VERSION}")),
+        ):
+            if theirs != own:
+                raise PrunabilityError(
+                    f"{path} is of {what[0]}, these runs are of {what[1]}: the two are never mixed. Move that "
+                    "table away first"
+                )
+    found = {record.config.hash: record for record in known.records} if known else {}
+    found |= {record.config.hash: record for record in survey(study, execution).done}
+    records = of_study(study, list(found.values()))
+    if not records:
+        raise PrunabilityError(
+            f"{study.name}, {study.profile}, {study.data.title}: no run is finished in {execution.runs}"
+        )
+    table = compared(runs_table(records))
+    Curves(study, records, execution).draw(table[table["run"].isin(study.parts["grid"])])
+    origin = Origin(study.name, study.profile, seed, len(study.runs), source_checksum(), study.data)
+    return Published(origin, tuple(records))
+
+
+def publish(table: Published, execution: Execution) -> Path:
+    """Write the published table of a study and the page that documents it; returns the table's path."""
+    path = place(execution.results, table.origin.study, table.origin.profile)
+    writable(path.parent, "results")
+    write(path, table)
+    path.with_suffix(".md").write_text(document(table), encoding="utf-8")
+    return path
+
+
+def bring(path: Path, execution: Execution) -> tuple[int, int]:
+    """Add the finished runs of a table to the store; returns how many were new and how many it had.
+
+    A run that the store has finished stays as it is: two trainings of it on different devices differ by
+    rounding, and their measures are never mixed.
+
+    Raises:
+        PrunabilityError: the file is no such table, or a record of the store is damaged.
+    """
+    table, store = read(path), RunStore(execution.runs)
+    if table.version != VERSION:
+        raise PrunabilityError(
+            f"{path}: its runs are of version {table.version}, and a store is worked on by version {VERSION}: "
+            "such a table is shown from results/, as published runs"
+        )
+    writable(execution.runs, "runs")
+    new = 0
+    for record in table.records:
+        known = store.load(record.config)
+        if known is not None and (not lacking(known) or lacking(record)):
+            continue
+        new += store.save(record, over=known).weights == record.weights
+    return new, len(table.records) - new

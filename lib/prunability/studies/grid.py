@@ -1,0 +1,125 @@
+"""What a study is: grids of runs on one data set, at one profile."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+
+from prunability.data.dataset import DataConfig
+from prunability.data.images import DataFacts
+from prunability.foundation.errors import PrunabilityError, explain
+from prunability.foundation.files import digest
+from prunability.training.config import VERSION, MLPConfig, NiNConfig, ResNetConfig, RunConfig, TrainingConfig
+
+NETWORKS: Mapping[str, type[NiNConfig | MLPConfig | ResNetConfig]] = {
+    "nin": NiNConfig,
+    "mlp": MLPConfig,
+    "resnet18": ResNetConfig,
+}
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One size of a study.
+
+    ``grid`` maps fields of a run's configuration (of data, network, training, and its ``seed``) to the values
+    that are combined in every way; ``fixed`` sets others, ``kind`` the network's. ``also`` holds further
+    grids by name, on the same ``fixed``. ``claims`` says whether a verdict may rest on it, ``gpu`` whether
+    it is too large to be trained without one unless somebody asks for just that, ``made_here`` whether it takes
+    minutes, so that its notebooks show one's own runs unless the published ones are asked for.
+    """
+
+    data: str
+    grid: Mapping[str, Sequence[Any]]
+    fixed: Mapping[str, Any]
+    n_train: int | None = None
+    claims: bool = True
+    gpu: bool = False
+    made_here: bool = False
+    also: Mapping[str, Mapping[str, Sequence[Any]]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Study:
+    """The runs of a study at a profile, on images of which at least the facts are known.
+
+    ``source`` says where the images are, None if they are not at hand: then nothing can be trained. ``parts``
+    holds the hashes of the runs of each grid: the main one is ``grid``, others have their names.
+    """
+
+    name: str
+    profile: str
+    source: str | None
+    data: DataFacts
+    hyperparameters: tuple[str, ...]
+    runs: tuple[RunConfig, ...]
+    claims: bool
+    gpu: bool
+    parts: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    @property
+    def hash(self) -> str:
+        """A checksum over the configurations of all runs."""
+        return digest([run.hash for run in self.runs])
+
+
+def expand(
+    name: str,
+    profile_name: str,
+    profile: Profile,
+    source: str | None,
+    data: DataFacts,
+    seed: int,
+    version: int = VERSION,
+) -> Study:
+    """All runs of a profile's grid, by the meaning that a configuration had in ``version``.
+
+    Raises:
+        PrunabilityError: the data set is too small for the profile.
+    """
+    n_train = profile.n_train or data.train
+    if n_train > data.train:
+        raise PrunabilityError(
+            f"profile {profile_name!r} trains on {n_train} images, but {data.title} has {data.train}: "
+            "use another profile or a larger data set"
+        )
+    content = DataConfig(checksum=data.checksum, n_train=n_train)
+    try:
+        parts = {
+            part: [
+                _run(content, {**profile.fixed, **dict(zip(grid, values, strict=True))}, seed, version)
+                for values in itertools.product(*grid.values())
+            ]
+            for part, grid in {"grid": profile.grid, **profile.also}.items()
+        }
+    except ValidationError as error:
+        raise PrunabilityError(f"study {name}, profile {profile_name}: {explain(error)}") from error
+    varied = tuple(key for key in profile.grid if key != "seed")
+    runs = tuple(dict.fromkeys(itertools.chain.from_iterable(parts.values())))
+    hashes = {part: frozenset(run.hash for run in members) for part, members in parts.items()}
+    return Study(name, profile_name, source, data, varied, runs, profile.claims, profile.gpu, hashes)
+
+
+def _run(data: DataConfig, settings: Mapping[str, Any], seed: int, version: int) -> RunConfig:
+    """A run with its settings, each put where the field of that name is.
+
+    The seeds of a grid count from a hundred times the study's own, so that studies share no run.
+    """
+    kind = NETWORKS[settings.get("kind", "nin")]
+    parts: dict[str, dict[str, Any]] = {"data": data.model_dump(), "network": {}, "training": {}}
+    for key, value in settings.items():
+        if key == "seed":
+            seed = 100 * seed + value
+        elif key in kind.model_fields:
+            parts["network"][key] = value
+        else:
+            parts["data" if key in DataConfig.model_fields else "training"][key] = value
+    return RunConfig(
+        data=DataConfig(**parts["data"]),
+        network=kind(**parts["network"]),
+        training=TrainingConfig(**parts["training"]),
+        seed=seed,
+        version=version,
+    )

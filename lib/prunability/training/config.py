@@ -1,0 +1,113 @@
+"""What a run is: a frozen, validated configuration whose hash is the run's identity.
+
+Every field that can change a result is in :class:`RunConfig`, defaults included. Where and how fast a
+run is computed is in :class:`prunability.foundation.execution.Execution` and never enters the hash.
+"""
+
+from functools import lru_cache
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from prunability.data.dataset import DataConfig
+from prunability.foundation.fields import Count, Dropout, Frozen, NonNegative, Positive
+from prunability.foundation.files import digest
+
+# Raised by one whenever the code changes what a configuration means for training. Runs of earlier versions
+# keep their names, can be read and shown as what they are, and are no longer made.
+VERSION, EARLIEST = 3, 2
+
+
+class NiNConfig(Frozen):
+    """A network-in-network: ``depth`` blocks of ``width`` channels."""
+
+    kind: Literal["nin"] = "nin"
+    width: Count
+    depth: Count
+    dropout: Dropout = 0.0
+
+
+class MLPConfig(Frozen):
+    """One hidden layer of ``width`` ReLU units."""
+
+    kind: Literal["mlp"] = "mlp"
+    width: Count
+
+
+class ResNetConfig(Frozen):
+    """A pre-activation ResNet18 whose first stage has ``width`` channels."""
+
+    kind: Literal["resnet18"] = "resnet18"
+    width: Count
+
+
+NetworkConfig = NiNConfig | MLPConfig | ResNetConfig
+
+
+class TrainingConfig(Frozen):
+    """Constant learning rate, to a target cross-entropy or, without stopping there, for a number of epochs.
+
+    ``momentum`` is SGD's, and Adam's β₁ (its β₂ is 0.999). ``augmentation`` is a random crop after padding by
+    an eighth of the size, and a random horizontal flip.
+    """
+
+    optimiser: Literal["sgd", "adam"] = "sgd"
+    learning_rate: Positive
+    batch_size: Annotated[int, Field(ge=2)]
+    weight_decay: NonNegative = 0.0
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    augmentation: bool = False
+    target_loss: Positive = 0.01
+    stop_at_target: bool = True
+    max_epochs: Count = 300
+    precision: Literal["float32", "bfloat16", "float64"] = "float32"
+
+
+# What only says when a training ends: a longer one begins as the shorter one does, draw by draw.
+ENDS = {"target_loss", "stop_at_target", "max_epochs"}
+
+
+class RunConfig(Frozen):
+    """One network, trained once."""
+
+    data: DataConfig
+    network: Annotated[NetworkConfig, Field(discriminator="kind")]
+    training: TrainingConfig
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    version: Annotated[int, Field(ge=EARLIEST, le=VERSION)] = VERSION
+
+    @model_validator(mode="after")
+    def _batches_fit(self) -> "RunConfig":
+        if self.training.batch_size > self.data.n_train:
+            raise ValueError(f"batch_size {self.training.batch_size} exceeds n_train {self.data.n_train}")
+        return self
+
+    @property
+    def hash(self) -> str:
+        """16 hexadecimal digits over every field of the configuration."""
+        return digest(self.model_dump(mode="json"))[:16]
+
+    @property
+    def setting_hash(self) -> str:
+        """The same without the seed: runs of one setting share it."""
+        return digest(self.model_dump(mode="json", exclude={"seed"}))[:16]
+
+    @property
+    def dropout(self) -> float:
+        """The network's dropout rate, 0 for networks without dropout."""
+        return self.network.dropout if isinstance(self.network, NiNConfig) else 0.0
+
+    def setting(self, name: str) -> float:
+        """A hyperparameter of the network, the training or the data, by name."""
+        parts = (self.network, self.training, self.data)
+        value: float = next(getattr(part, name) for part in parts if name in type(part).model_fields)
+        return value
+
+    def seed_key(self, purpose: str) -> tuple[str, str]:
+        """The key of this run's random draws for one purpose; when the training ends is not part of it."""
+        return (_draws(self), purpose)
+
+
+@lru_cache(maxsize=4096)
+def _draws(config: RunConfig) -> str:
+    return digest(config.model_dump(mode="json", exclude={"training": ENDS}))

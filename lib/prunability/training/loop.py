@@ -1,0 +1,177 @@
+"""Training of one network: the reference, and what every training shares."""
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from prunability.data.dataset import Dataset
+from prunability.foundation.seeding import generator, seed_for
+from prunability.training import checkpoints
+from prunability.training.augmentation import augmented, moves
+from prunability.training.checkpoints import EPOCHS_LEFT, OutOfTimeError, keep, resume
+from prunability.training.config import RunConfig, TrainingConfig
+from prunability.training.course import Course, Result, cross_entropies, parts
+from prunability.training.dropout import dropout_keys, dropout_mask, places
+from prunability.training.networks import Network, make_network
+from prunability.training.stopping import judge
+
+# Pixels of the images evaluated together: on a CPU so few that their activations stay in its cache. With
+# gradients, which keep the activations, half of that.
+EVALUATION_PIXELS = {"cpu": 2**17, "cuda": 2**23}
+# On a CPU, the most pixels of an image with which a fleet is faster than its networks one by one.
+LARGEST_IMAGE = 16 * 16
+ADAM_BETA2, ADAM_EPS = 0.999, 1e-8
+DTYPES = {"float32": torch.float32, "bfloat16": torch.float32, "float64": torch.float64}
+
+State = dict[str, Tensor]
+
+
+def build(config: RunConfig, shape: Sequence[int], classes: int) -> Network:
+    """The untrained network of a run for images of ``shape`` [channels, H, W], on the CPU.
+
+    Its draws follow from the run's configuration alone.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed_for(*config.seed_key("initialisation")))
+        network = make_network(config.network, shape, classes)
+    network.to(DTYPES[config.training.precision])
+    return network.to(memory_format=torch.channels_last)
+
+
+def train(
+    config: RunConfig, data: Dataset, checkpoint: Path | None = None, until: float = math.inf
+) -> tuple[State, State, Result]:
+    """Train one network and return its initial and final state (on the CPU) and how it ended.
+
+    With a path for a ``checkpoint``, what a long training has reached is written there every few minutes, and
+    a training that was killed goes on from it: bit for bit on a CPU, to rounding on a GPU. ``until`` is the
+    time, by :func:`time.monotonic`, at which it stops to go on another day.
+
+    SGD with momentum or Adam, constant learning rate, weight decay (L2) on every parameter; an epoch uses as
+    many full batches as there are. :class:`Course` says when it stops. Forward passes of the
+    training steps run in the configuration's precision; every evaluation runs in float32, in float64 if
+    that is the precision.
+
+    Raises:
+        OutOfTimeError: it has not ended by ``until``; what it has reached is kept.
+    """
+    device = data.train_images.device
+    network = build(config, data.train_images.shape[1:], data.classes).to(device)
+    initial = _copy(network)
+    course = Course(config)
+    optimiser = optimiser_of(network, config.training)
+    if checkpoint is not None and (kept := resume(checkpoint, config, course, ("network", "optimiser"))):
+        network.load_state_dict(kept["network"])
+        optimiser.load_state_dict(kept["optimiser"])
+    written = time.monotonic()
+    while course.status is None:
+        start = time.monotonic()
+        for index, losses, whole in _parts(network, optimiser, config, data, course):
+            if course.took(index, losses, whole=whole):
+                judge([course], lambda _, chosen: _losses(network, data, chosen))
+        now = time.monotonic()
+        late = now + EPOCHS_LEFT * (now - start) > until
+        if course.status is None and checkpoint is not None and (late or now - written > checkpoints.EVERY):
+            state = {"network": network.state_dict(), "optimiser": optimiser.state_dict()}
+            keep(checkpoint, config, course, state)
+            written = now
+        if course.status is None and late:
+            raise OutOfTimeError
+    result = course.result(logits(network, data.train_images), data, logits(network, data.test_images))
+    return initial, _copy(network), result
+
+
+def optimiser_of(network: Network, rules: TrainingConfig) -> torch.optim.Optimizer:
+    """The optimiser that a configuration asks for."""
+    if rules.optimiser == "adam":
+        betas = (rules.momentum, ADAM_BETA2)
+        return torch.optim.Adam(
+            network.parameters(), rules.learning_rate, betas, ADAM_EPS, rules.weight_decay, fused=True
+        )
+    return torch.optim.SGD(
+        network.parameters(), rules.learning_rate, rules.momentum, weight_decay=rules.weight_decay, fused=True
+    )
+
+
+def batches(config: RunConfig, epoch: int) -> Tensor:
+    """The examples of each step of an epoch, int64 [steps, batch]: as many full batches as there are."""
+    count, batch = config.data.n_train, config.training.batch_size
+    order = torch.randperm(count, generator=generator(*config.seed_key("data order"), epoch))
+    return order[: count // batch * batch].view(-1, batch)
+
+
+def _parts(
+    network: Network, optimiser: torch.optim.Optimizer, config: RunConfig, data: Dataset, course: Course
+) -> Iterator[tuple[Tensor, Tensor, bool]]:
+    """One pass over the training set, until the course ends. After each part: its examples, their losses in
+    nats, both [steps, batch] on the CPU, and whether it was the last. In between the network may be evaluated.
+    """
+    images, labels = data.train_images, data.train_labels
+    epoch = len(course.curve)
+    order = batches(config, epoch)
+    shapes = network.dropout_shapes(images.shape[1:]) if config.dropout else []
+    kept = [places(shape, order.shape[1], False, images.device) for shape in shapes]
+    keys = dropout_keys(config, epoch, len(order), len(shapes)).to(images.device)
+    rates = torch.tensor([config.dropout], dtype=images.dtype, device=images.device)
+    moved = moves(config, epoch, len(order), images.shape).to(images.device)
+    for part in parts(len(order), close=course.close):
+        losses = []
+        network.train()
+        for index, step_keys, step_moves in zip(
+            order[part].to(images.device), keys[part], moved[part], strict=True
+        ):
+            masks = [
+                dropout_mask(key[None], rates, numbers)[0] for key, numbers in zip(step_keys, kept, strict=True)
+            ]
+            with torch.autocast(
+                images.device.type, torch.bfloat16, enabled=config.training.precision == "bfloat16"
+            ):
+                outputs = network(augmented(images[index], step_moves), masks)
+                own = F.cross_entropy(outputs, labels[index], reduction="none")
+            optimiser.zero_grad()
+            own.mean().backward()
+            optimiser.step()
+            losses.append(own.detach())
+        yield order[part], torch.stack(losses).cpu(), part.stop == len(order)
+        if course.status is not None:
+            return
+
+
+def _losses(network: Network, data: Dataset, index: Tensor | None) -> Tensor:
+    """What examples cost in nats in evaluation mode, float64 [1, examples]; ``index`` [1, examples], else all."""
+    chosen = slice(None) if index is None else index[0].to(data.train_labels.device)
+    return cross_entropies(logits(network, data.train_images[chosen]), data.train_labels[chosen])[None]
+
+
+@torch.no_grad()
+def logits(network: Network, images: Tensor) -> Tensor:
+    """Logits [N, classes] in evaluation mode."""
+    network.eval()
+    return torch.cat([network(part) for part in images.split(evaluation_batch(images))])
+
+
+def evaluation_batch(images: Tensor, *, gradients: bool = False) -> int:
+    """How many of images [N, channels, H, W] are best evaluated together."""
+    pixels = EVALUATION_PIXELS[images.device.type] // (2 if gradients else 1)
+    return max(1, pixels // (images.shape[-2] * images.shape[-1]))
+
+
+def _copy(network: Network) -> State:
+    return {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Arithmetic on one core: sums are then taken in one order, so results are the same bit for bit."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,202 @@
+"""Where runs come from: the store, a published table, training."""
+
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from prunability import studies
+from prunability.analysis.tables import compared, runs_table
+from prunability.data.sources import CIFAR10
+from prunability.foundation.errors import PrunabilityError
+from prunability.foundation.execution import Execution
+from prunability.measures import HEADLINE_MEASURE, REGISTRY
+from prunability.measures.search import PRUNERS
+from prunability.records.runner import survey
+from prunability.records.sources import Chosen, choose, gather, origin_of
+from prunability.records.store import RunStore
+from prunability.records.tables import Published, place, write
+from prunability.report.curves import Curves
+from prunability.report.figures import style
+from prunability.report.session import Parameters, Session
+from prunability.studies.grid import Study
+from prunability.training.config import EARLIEST, VERSION, RunConfig
+
+
+def own(execution: Execution, seed: int = 0) -> Chosen:
+    return choose("correlation", "smoke", "", seed, "own", execution)
+
+
+def shown(execution: Execution) -> Chosen:
+    return choose("correlation", "smoke", "", 0, "published", execution)
+
+
+def test_own_runs_are_made_and_published_ones_are_only_shown(
+    made: tuple[Study, Execution], table: Published, fresh: Execution
+) -> None:
+    write(place(fresh.results, "correlation", "smoke"), replace(table, records=table.records[:4]))
+    found = gather(shown(fresh), fresh)
+    assert found.words == "Runs on digits: 4 from the published table; 2 of the study's runs are missing."
+    assert found.records == list(table.records[:4])
+    assert not fresh.runs.exists()
+    RunStore(fresh.runs).save(table.records[0])  # finished, and without weights
+    found = gather(own(fresh), fresh)
+    assert found.words == "Runs on digits: 6 from the run store."
+    # The first one diverged there, so it says nothing of this training.
+    assert [r.content() for r in found.records] == [r.content() for r in table.records]
+    store = RunStore(fresh.runs)
+    assert [run for run in made[0].runs if store.has_weights(run)] == list(made[0].runs[1:])
+    assert gather(own(fresh), fresh) == found
+    with pytest.raises(PrunabilityError, match="no run of the published table is of this study"):
+        gather(replace(shown(fresh), study=own(fresh, seed=1).study), fresh)
+    with pytest.raises(PrunabilityError, match="data=digits goes with one's own runs"):
+        choose("correlation", "smoke", "digits", 0, "published", fresh)
+    with pytest.raises(PrunabilityError, match="seed=3 goes with one's own runs: published ones are of seed 0"):
+        choose("correlation", "smoke", "", 3, "published", fresh)
+    with pytest.raises(PrunabilityError, match="correlation, smoke: nothing is published in"):
+        choose("correlation", "smoke", "", 0, "published", fresh.model_copy(update={"results": fresh.data}))
+
+
+def test_which_runs_are_shown_where_nothing_is_said(table: Published, tmp_path: Path) -> None:
+    assert origin_of("small", "", "", tmp_path) == "own"
+    for profile in ("small", "smoke"):
+        write(place(tmp_path, "correlation", profile), table)
+    assert origin_of("small", "", "", tmp_path) == "published"
+    assert origin_of("small", "", "folder:images", tmp_path) == "own"
+    assert origin_of("small", "own", "", tmp_path) == "own"
+    assert origin_of("smoke", "", "", tmp_path) == "own"  # it takes minutes
+    assert origin_of("smoke", "published", "", tmp_path) == "published"
+    with pytest.raises(PrunabilityError, match="runs_from: 'mine' must be own, published, or empty"):
+        origin_of("smoke", "mine", "", tmp_path)
+
+
+def test_a_table_of_other_images_or_an_earlier_version_is_shown_as_what_it_is(
+    table: Published, fresh: Execution, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the profile names CIFAR-10 and the table is of a copy of it, or of what CIFAR-10 is called here."""
+    smoke = studies.correlation.PROFILES["smoke"]
+    monkeypatch.setitem(studies.correlation.PROFILES, "smoke", replace(smoke, data="cifar10"))
+    old = replace(table, records=tuple(replace(r, config=earlier(r.config)) for r in table.records))
+    write(place(fresh.results, "correlation", "smoke"), old)
+    chosen = shown(fresh)
+    assert {run.version for run in chosen.study.runs} == {EARLIEST}
+    found = gather(chosen, fresh)
+    assert (len(found.records), found.missing, found.version) == (6, 0, EARLIEST)
+    assert found.words == (
+        f"Runs on digits: 6 from the published table, made by version {EARLIEST} of the protocol. The profile "
+        "names CIFAR-10: the runs shown are on other images."
+    )
+    session = Session(chosen, Parameters(profile="smoke", figures=str(tmp_path / "figures")), fresh)
+    rows = session.complete()
+    with style.panels() as (figure, ax):
+        ax.plot(rows["train_loss"])
+    note = session.save(figure, "losses", rows).get_supxlabel().replace("\n", " ")
+    assert note.startswith(f"digits, profile smoke (made by version {EARLIEST} of the protocol), n = ")
+    named = replace(old, origin=replace(old.origin, data=old.origin.data._replace(title=CIFAR10.title)))
+    write(place(fresh.results, "correlation", "smoke"), named)
+    assert "other images" not in gather(shown(fresh), fresh).words
+    # They are never mixed with runs of now.
+    assert not {run.hash for run in chosen.study.runs} & {r.config.hash for r in table.records}
+    mixed = replace(table, records=(*old.records[:3], *table.records[3:]))
+    write(place(fresh.results, "correlation", "smoke"), mixed)
+    with pytest.raises(PrunabilityError, match=f"its runs are of several versions, {EARLIEST}, {VERSION}"):
+        shown(fresh)
+
+
+def earlier(config: RunConfig) -> RunConfig:
+    return config.model_copy(update={"version": EARLIEST})
+
+
+def test_a_measure_that_a_table_lacks_is_named_once(
+    table: Published, fresh: Execution, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(REGISTRY, "path_norm", replace(REGISTRY["path_norm"], version=99))
+    write(place(fresh.results, "correlation", "smoke"), table)
+    found = gather(shown(fresh), fresh)
+    assert found.missing == 0
+    assert found.words.endswith("No value is there of path norm: measured anew, or defined anew, since.")
+    rows = compared(runs_table(found.records))
+    assert rows["path_norm"].isna().all()
+    assert rows[HEADLINE_MEASURE].notna().all()
+
+
+def test_what_asks_for_a_gpu_ends_at_once(
+    made: tuple[Study, Execution], fresh: Execution, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(PrunabilityError) as refused:
+        choose("correlation", "paper", "", 0, "own", fresh)
+    text = str(refused.value)
+    assert "324 of 324 runs are missing" in text
+    assert re.search(r"an epoch of all of them would take about [\d,]+ \w+, the 300 that each", text)
+    assert text.endswith("prunability run correlation --profile paper")
+    assert not (fresh.data / "cifar-10-batches-py").exists()
+    # The same where the images are here.
+    smoke = studies.correlation.PROFILES["smoke"]
+    monkeypatch.setitem(studies.correlation.PROFILES, "smoke", replace(smoke, gpu=True))
+    with pytest.raises(PrunabilityError, match=r"6 of 6 runs are missing(.|\n)*run correlation --profile smoke$"):
+        gather(own(fresh), fresh)
+    # Of runs that lack a measure no cost of training is given; the diverged one lacks none.
+    monkeypatch.setitem(REGISTRY, "path_norm", replace(REGISTRY["path_norm"], version=99))
+    with pytest.raises(PrunabilityError, match=r"5 of 6 runs are missing, and there is no GPU\. To make them"):
+        gather(own(made[1]), made[1])
+
+
+def test_a_part_of_a_large_study_is_shown_as_what_it_is(
+    table: Published, fresh: Execution, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    smoke = studies.correlation.PROFILES["smoke"]
+    monkeypatch.setitem(studies.correlation.PROFILES, "smoke", replace(smoke, gpu=True))
+    write(place(fresh.results, "correlation", "smoke"), replace(table, records=table.records[:4]))
+    session = Session(shown(fresh), Parameters(profile="smoke", figures=str(tmp_path / "figures")), fresh)
+    rows = session.complete()
+    assert len(rows) == 4
+    assert session.provenance()["runs_missing"] == 2
+    with style.panels() as (figure, ax):
+        ax.plot(rows["train_loss"])
+    note = session.save(figure, "losses", rows).get_supxlabel().replace("\n", " ")
+    used = int((rows["status"] == "converged").sum())
+    words = f"digits, profile smoke, n = {used} networks, left out: 1 diverged: a loss was not finite; "
+    assert words in note
+    assert "2 not run" in note
+
+
+def test_curves_come_from_the_record_else_from_the_weights(
+    made: tuple[Study, Execution], table: Published, fresh: Execution
+) -> None:
+    study, execution = made
+    records = survey(study, execution).done
+    rows = compared(runs_table(records))
+    example = Curves(study, records, execution).example(rows)
+    ordered = rows.sort_values([HEADLINE_MEASURE, "run"])
+    assert example.loss == ordered["train_loss"].iloc[len(ordered) // 2]
+    store = RunStore(fresh.runs)
+    for record in survey(study, execution).done:
+        store.save(record)
+    elsewhere = survey(study, fresh).done
+    pd.testing.assert_frame_equal(Curves(study, elsewhere, fresh).example(rows).curves, example.curves)
+    # Where the median's curves are not to be had, the nearest that are stand in for it.
+    bare = [replace(record, curves={}) for record in elsewhere]
+    with pytest.raises(PrunabilityError, match="no network can be drawn"):
+        Curves(study, bare, fresh).example(rows)
+    last = next(place for place, r in enumerate(bare) if r.config.hash == ordered["run"].iloc[-1])
+    bare[last] = replace(bare[last], curves={f"{pruner}_25": [0.5] * 25 for pruner in PRUNERS})
+    assert Curves(study, bare, fresh).example(rows).loss == ordered["train_loss"].iloc[-1]
+
+
+def test_weights_of_another_training_draw_no_curve(
+    made: tuple[Study, Execution], fresh: Execution, tmp_path: Path
+) -> None:
+    """Curves beside a published record must be of the network it is the record of."""
+    study, execution = made
+    record = replace(survey(study, execution).done[-1], curves={})
+    store = RunStore(fresh.runs)
+    (file,) = execution.runs.glob(f"{record.config.hash}*.safetensors")
+    fresh.runs.mkdir()
+    shutil.copy(file, fresh.runs)
+    for own, expected in ((record, True), (replace(record, weights="0" * 64), False)):
+        store.save(own, over=record)
+        drawn = Curves(study, [record], fresh)
+        assert drawn.drawable(record.config.hash, list(PRUNERS), 25) is expected

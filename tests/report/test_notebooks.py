@@ -1,0 +1,158 @@
+import ast
+import hashlib
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from prunability.cli import app
+from prunability.foundation.execution import project_root
+from prunability.report.session import Parameters
+from prunability.studies import STUDIES
+
+ROOT = project_root()
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+FIGURES = {"00_overview": 2, "01_correlation_study": 9, "02_double_descent": 7, "03_mutual_information": 7}
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "prunability", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+
+
+def checksums(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_source(path: Path) -> None:
+    """No outputs, no definitions, short cells, and the parameters that the library validates."""
+    notebook = nbformat.read(path, as_version=4)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert all(not cell.outputs and cell.execution_count is None for cell in cells)
+    assert all(cell.source.count("\n") < 25 for cell in cells)
+    for node in (node for cell in cells for node in ast.walk(ast.parse(cell.source))):
+        assert not isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Lambda | ast.Try)
+    (tagged,) = [cell for cell in cells if "parameters" in cell.metadata.get("tags", [])]
+    found = {}
+    for line in tagged.source.splitlines():
+        match = re.fullmatch(r"(\w+): (str|int) = (.+?)  # (.+)", line)
+        assert match, f"no annotation or no comment: {line}"
+        found[match[1]] = ast.literal_eval(match[3])
+    assert found == Parameters().model_dump()
+
+
+@pytest.mark.parametrize("name", [path.stem for path in NOTEBOOKS])
+def test_executes_and_changes_nothing_the_second_time(name: str, tmp_path: Path) -> None:
+    folder = tmp_path / "figures with a space"
+    arguments = ["figures", "--profile", "smoke", "--notebook", name]
+    arguments += ["-p", f"figures={folder}", "-p", f"runs={tmp_path / 'runs'}"]
+    first = run(*arguments)
+    assert first.returncode == 0, first.stderr
+    made = checksums(folder)
+    for ending in ("png", "svg", "pdf", "csv"):
+        assert sum(file.endswith(ending) for file in made) == FIGURES[name]
+    if name != "00_overview":
+        claims = json.loads((folder / "claims.json").read_text()).values()
+        assert {claim["verdict"] for claim in claims} == {"insufficient n"}
+    text = (folder / "notebooks" / f"{name}.ipynb").read_text()
+    for place in (str(ROOT), str(Path.home()) + "/", sys.prefix):
+        assert place not in text.replace(str(tmp_path), "")
+    assert '"widgets"' not in text
+    assert "papermill" not in json.loads(text)["metadata"]
+    again = run(*arguments)
+    assert again.returncode == 0, again.stderr
+    assert checksums(folder) == made
+
+
+def test_data_too_small_for_one_study_ends_before_the_other_trains(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 150), ("test", 10)):
+        for number in range(count):
+            place = tmp_path / "images" / split / str(number % 2) / f"{number}.png"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(rng.integers(0, 256, (8, 8), dtype=np.uint8)).save(place)
+    found = run(
+        "figures",
+        "--profile",
+        "smoke",
+        "-p",
+        f"data=folder:{tmp_path / 'images'}",
+        "-p",
+        f"runs={tmp_path / 'runs'}",
+        "-p",
+        f"figures={tmp_path / 'figures'}",
+        "--notebook",
+        "02_double_descent",
+        "--notebook",
+        "01_correlation_study",
+    )
+    assert found.returncode == 2
+    assert "trains on 200 images, but images has 150" in found.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_all_studies_that_need_a_gpu_are_named_at_once(tmp_path: Path) -> None:
+    figures = tmp_path / "figures"
+    command = ["figures", "--profile", "paper", "-p", "device=cpu", "-p", f"figures={figures}"]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 2
+    for study in STUDIES:
+        assert f"prunability run {study} --profile paper" in result.stderr
+    assert not figures.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (
+            ["figures", "--profile", "huge"],
+            "unknown profile 'huge': it must be one of smoke, quick, narrow, small, paper",
+        ),
+        (["figures", "-p", "typo=3"], "unknown parameter typo: allowed are profile, data, seed, device"),
+        (["figures", "-p", "seed=many"], "seed: Input should be a valid integer"),
+        (["figures", "-p", "seed=-1"], "greater than or equal to 0"),
+        (["figures", "-p", "device=tpu"], "device: Input should be 'auto', 'cpu' or 'cuda'"),
+        (["figures", "-p", "seed"], "must be NAME=VALUE"),
+        (
+            ["figures", "--notebook", "99_nothing"],
+            "unknown notebook 99_nothing: there are 00_overview, 01",
+        ),
+        (["figures", "--profile", "smoke", "-p", "data=mnist"], "unknown data 'mnist'"),
+        (["run", "nothing"], "unknown study 'nothing': it must be one of correlation"),
+        (["run", "correlation", "--profile", "huge"], "correlation has no profile 'huge'"),
+        (["run", "correlation", "--data", "folder:nowhere"], "there is no such folder or archive"),
+    ],
+)
+def test_mistakes_end_at_once(arguments: list[str], expected: str) -> None:
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2
+    assert expected in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_status(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["status", "--profile", "smoke", "--runs", str(tmp_path)])
+    assert result.exit_code == 0
+    assert "0 of 6 runs trained" in result.stdout
+    assert "6 missing" in result.stdout
+
+
+def test_only_figures_needs_jupyter() -> None:
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(['IPython', 'papermill', 'nbformat', 'ipykernel']));"
+        "from prunability.cli import app; app(['status', '--profile', 'smoke'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

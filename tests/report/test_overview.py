@@ -1,0 +1,117 @@
+"""The overview: what a verdict hangs on, how it moves, and what is said of it."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from prunability import studies
+from prunability.analysis.tables import TARGETS
+from prunability.claims import case_of, of_study
+from prunability.claims.sensitivity import VARIED, sensitivity, variations
+from prunability.measures import HEADLINE_MEASURE, all_measures
+from prunability.records.tables import place, write
+from prunability.report import session
+from prunability.report.figures import overview as plots
+from prunability.report.figures import style
+from prunability.report.overview import open_overview
+from prunability.report.text import overview as text
+from prunability.report.transfer import finished
+from prunability.studies.grid import Study
+
+
+def table(n: int = 40) -> pd.DataFrame:
+    rng = np.random.default_rng(2)
+    frame = pd.DataFrame({name: rng.uniform(0.1, 1, n) for name in all_measures()})
+    for target in TARGETS:
+        frame[target] = rng.uniform(0.1, 1, n)
+    frame[HEADLINE_MEASURE] = frame["test_loss"].rank() / n
+    frame["setting"], frame["seed"] = np.arange(n) // 2, np.arange(n) % 2
+    frame["prunability_layerwise_absolute_0.1"] = -frame["test_loss"]
+    frame["prunable_weight_count"] = frame["parameter_count"] = rng.integers(100, 1000, n).astype(float)
+    return frame
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    return studies.open_study("correlation", "quick", "", 0, tmp_path)
+
+
+def test_one_thing_is_varied_at_a_time(study: Study) -> None:
+    frame = table()
+    case = case_of(study, frame, 0)
+    settings = {setting: other for _, setting, other in variations(case)}
+    assert len(settings) == len(variations(case)) == 10 + 2 + 2
+    found = sensitivity("correlation", case).set_index(["claim", "varied", "setting"])["verdict"]
+    assert found["C1", "as it is", ""] == "supported"
+    assert found["C1", "pruner", "layerwise"] == "not supported"
+    assert found["C1", "τ", "0.5"] == "supported"
+    assert ("C1", "τ", "0.3") not in found
+    assert found["C1", "target", "test error"] != "supported"
+    assert found["C1", "rank share", "0.5"] == "supported"
+    # Only what a claim depends on is varied.
+    varied = {claim: set(found[claim].index.get_level_values("varied")) for claim in ("C1", "C2", "C6")}
+    assert varied["C1"] == {"as it is", "τ", "rank share", *VARIED}
+    assert varied["C2"] == {"as it is", "τ with size", "tolerance", "pruner"}
+    assert varied["C6"] == {"as it is", "information", "tolerance", "pruner"}
+    by_hand = frame.assign(**{HEADLINE_MEASURE: frame["prunability_layerwise_absolute_0.1"]})
+    for claim in of_study("correlation"):
+        assert found[claim.id, "pruner", "layerwise"] == claim.judge(case_of(study, by_hand, 0)).verdict
+    np.testing.assert_array_equal(settings["test error"].goal, frame["test_error"])
+    np.testing.assert_array_equal(settings["test error"].own, frame[HEADLINE_MEASURE])
+
+
+def test_every_profile_with_results_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one asked for from the store, another from its published table."""
+    profiles = studies.correlation.PROFILES
+    monkeypatch.setattr(session, "project_root", lambda: tmp_path)
+    monkeypatch.setitem(profiles, "copy", replace(profiles["smoke"], claims=True))
+    opened = open_overview(profile="smoke", device="cpu")
+    assert [found.session.study.name for found in opened.evidence] == ["correlation", "double-descent"]
+    execution = opened.evidence[0].session.execution
+    made = finished(opened.evidence[0].session.study, 0, execution)
+    table = replace(made, origin=replace(made.origin, profile="copy"), records=made.records[:5])
+    write(place(execution.results, "correlation", "copy"), table)
+    both = open_overview(profile="smoke", device="cpu")
+    shown = {(found.session.study.name, found.session.study.profile) for found in both.evidence}
+    assert shown == {("correlation", "smoke"), ("double-descent", "smoke"), ("correlation", "copy")}
+    assert both.evidence[2].session.gathered.words == (
+        "Runs on digits: 5 from the published table; 1 of the study's runs are missing."
+    )
+    verdicts, moved = both.verdicts(), both.sensitivity()
+    before = verdicts.assign(verdict="supported").query("profile == 'smoke'")
+    assert both.unreadable == ()
+    place(execution.results, "correlation", "narrow").parent.mkdir()
+    place(execution.results, "correlation", "narrow").write_bytes(b"PAR1")
+    without = open_overview(profile="smoke", device="cpu")
+    assert [found.session.study.profile for found in without.evidence] == ["smoke", "smoke", "copy"]
+    assert "**Left out**" in text.where(without)
+    assert "narrow/correlation.parquet: it is not a whole table of runs" in without.unreadable[0]
+    place(execution.results, "correlation", "narrow").unlink()
+    assert set(verdicts["claim"]) == {f"C{number}" for number in range(1, 7)}
+    assert set(verdicts["verdict"]) == {"insufficient n"}
+    assert list(dict.fromkeys(verdicts["profile"])) == ["smoke", "copy"]
+    words = [
+        text.where(both), text.verdicts(verdicts), text.sentences(both),
+        text.moved(moved), text.failures(both), text.limitations(both),
+        both.reproduction(), text.revised(both, before),
+    ]  # fmt: skip
+    assert words[7].count("| smoke | supported | insufficient n |") == 6
+    assert "No verdict is another" in text.revised(both, verdicts)
+    assert words[6] == "Nothing is published to compare with."
+    assert [part for text in words for part in re.findall(r".{0,60}\bnan\b.{0,20}", text)] == []
+    assert "| no results |" in words[1]
+    assert "**C3, smoke: insufficient n**" in words[4]
+    assert "profiles quick, narrow, small, paper" in words[5]
+    with style.panels(width=style.PAGE, height=4) as (figure, ax):
+        plots.verdict_table(ax, verdicts)
+    both.save(figure, "overview", verdicts)
+    with style.panels(2, 1, width=style.PAGE, height=4.1) as (figure, axes):
+        for ax, name in zip(axes, dict.fromkeys(moved["profile"]), strict=True):
+            plots.sensitivity_table(ax, moved, name, labels=True)
+        plots.key(ax)
+    both.save(figure, "moved", moved)
+    assert "smoke: digits, n = " in (tmp_path / "figures" / "own" / "smoke" / "overview.svg").read_text()

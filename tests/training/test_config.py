@@ -1,0 +1,97 @@
+from typing import Any
+
+import pytest
+import torch
+from pydantic import BaseModel, ValidationError
+
+from prunability.foundation.errors import PrunabilityError
+from prunability.foundation.execution import Execution
+from prunability.training.config import ENDS, VERSION, RunConfig, TrainingConfig
+
+
+def leaves(model: BaseModel, prefix: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    found: list[tuple[str, ...]] = []
+    for name in type(model).model_fields:
+        value = getattr(model, name)
+        found += leaves(value, (*prefix, name)) if isinstance(value, BaseModel) else [(*prefix, name)]
+    return found
+
+
+def changed(content: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
+    other = {
+        "checksum": "0" * 64, "precision": "float32", "kind": "nin", "version": VERSION, "momentum": 0.5,
+        "dropout": 0.3, "label_noise": 0.2, "batch_size": 7, "optimiser": "adam",
+        "augmentation": True, "stop_at_target": False,
+    }  # fmt: skip
+    part = content
+    for name in path[:-1]:
+        part = part[name]
+    value = part[path[-1]]
+    part[path[-1]] = other[path[-1]] if path[-1] in other else value + (1 if isinstance(value, int) else 0.5)
+    return content
+
+
+def test_every_field_enters_the_hash(small_run: RunConfig) -> None:
+    hashes = {small_run.hash}
+    paths = [path for path in leaves(small_run) if path[-1] not in ("kind", "version")]
+    for path in paths:
+        hashes.add(RunConfig.model_validate(changed(small_run.model_dump(), path)).hash)
+    assert len(hashes) == len(paths) + 1
+
+
+def test_only_the_end_of_training_leaves_the_draws_alone(small_run: RunConfig) -> None:
+    for path in leaves(small_run):
+        if path[-1] not in ("kind", "version"):
+            other = RunConfig.model_validate(changed(small_run.model_dump(), path))
+            same = other.seed_key("dropout") == small_run.seed_key("dropout")
+            assert same == (path[-1] in ENDS), path
+    assert set(TrainingConfig.model_fields) > ENDS
+
+
+def test_version_and_kind_enter_the_hashed_content(small_run: RunConfig) -> None:
+    content = small_run.model_dump(mode="json")
+    assert content["version"] == VERSION
+    assert content["network"]["kind"] == "nin"
+
+
+def test_json_loads_back(small_run: RunConfig) -> None:
+    assert RunConfig.model_validate_json(small_run.model_dump_json()) == small_run
+
+
+def test_is_frozen(small_run: RunConfig) -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        small_run.seed = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "value"),
+    [
+        ("training", "learning_rate", 0.0),
+        ("training", "learning_rate", float("nan")),
+        ("training", "learning_rate", "0.1"),
+        ("training", "batch_size", 1),
+        ("training", "batch_size", 121),
+        ("training", "typo", 1),
+        ("network", "width", 0),
+        ("network", "dropout", 1.0),
+        ("data", "label_noise", 1.5),
+        ("data", "checksum", "digits"),
+        ("data", "n_train", 0),
+    ],
+)
+def test_bad_values_are_refused(small_run: RunConfig, part: str, name: str, value: object) -> None:
+    content = small_run.model_dump()
+    content[part][name] = value
+    with pytest.raises(ValidationError, match=name):
+        RunConfig.model_validate(content)
+
+
+def test_execution(tmp_path: Any) -> None:
+    assert Execution(device="cpu", runs=tmp_path, data=tmp_path, results=tmp_path / "results").processes >= 1
+    assert (
+        Execution(device="cpu", workers=3, runs=tmp_path, data=tmp_path, results=tmp_path / "results").processes
+        == 3
+    )
+    if not torch.cuda.is_available():
+        with pytest.raises(PrunabilityError, match="no GPU"):
+            _ = Execution(device="cuda", runs=tmp_path, data=tmp_path, results=tmp_path / "results").torch_device
