@@ -14,6 +14,7 @@ from helpers import value
 from prunability.data.dataset import DataConfig, Dataset
 from prunability.measures import REGISTRY, Estimated, TrainedRun, UndefinedMeasureError
 from prunability.measures.curvature import RESIDUAL, hessian_trace, hessian_vector, top_eigenvalue
+from prunability.measures.scan import Variants
 from prunability.measures.sharpness import RADII, ascent, corner, differentiable, worst_case_sharpness
 from prunability.training.config import MLPConfig, RunConfig, TrainingConfig
 from prunability.training.loop import train
@@ -188,3 +189,12 @@ def test_sharpness_where_the_first_corner_overflows(mlp: TrainedRun, monkeypatch
     radius = value(run, "worst_case_sharpness") ** -0.5
     moved = corner(run, ascent(run).signs, radius)
     assert run.variants.mean_losses([moved]).item() == pytest.approx(run.train_loss + 0.1, abs=2.1e-4)
+
+
+def test_sharpness_is_undefined_where_every_box_exceeds_the_tolerance(
+    tiny_nin: TrainedRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert value(tiny_nin, "worst_case_sharpness") > 0
+    monkeypatch.setattr(Variants, "mean_losses", lambda *_: torch.tensor([float("inf")]))
+    with pytest.raises(UndefinedMeasureError, match="in every box, however small"):
+        value(tiny_nin, "worst_case_sharpness")

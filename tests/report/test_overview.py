@@ -101,6 +101,7 @@ def test_every_profile_with_results_is_shown(tmp_path: Path, monkeypatch: pytest
     ]  # fmt: skip
     assert words[7].count("| smoke | supported | insufficient n |") == 6
     assert "No verdict is another" in text.revised(both, verdicts)
+    assert "No verdict is another" in text.revised(both, both.before_revision())  # that table is not here
     assert words[6] == "Nothing is published to compare with."
     assert [part for text in words for part in re.findall(r".{0,60}\bnan\b.{0,20}", text)] == []
     assert "| no results |" in words[1]

@@ -82,7 +82,7 @@ def worst_case_sharpness(run: TrainedRun) -> dict[str, float]:
     For each half-width the weights go to the corner of the box that the gradient at the corner before
     points to; the gradient there gives the next corner. Towards the first corner beyond the tolerance, α is
     where the loss is L(w) + ε, to 0.2 % of ε. Ascent finds a local maximum, so α is an upper bound of the
-    exact one. Undefined if no box of the grid exceeds the tolerance.
+    exact one. Undefined if no box of the grid exceeds the tolerance, or every box does.
     """
     found, limit = ascent(run), HEADLINE.limit(run.train_loss)
     if found.radius is None:
@@ -103,4 +103,6 @@ def worst_case_sharpness(run: TrainedRun) -> dict[str, float]:
             high, above = middle, excess
             below = below / 2 if side > 0 else below
             side = 1
+    if middle == 0:
+        raise UndefinedMeasureError("the loss exceeds the tolerance in every box, however small")
     return {"worst_case_sharpness": 1 / middle}

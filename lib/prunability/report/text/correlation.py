@@ -183,7 +183,8 @@ def comparison(
             f"({farthest['information']:.2f}).",
             f"- The association of prunability with test loss is {_interval(plain)}, as the correlation of a "
             f"Gaussian copula; given margin, flatness and optimization speed it is {_interval(explained)}.",
-            f"- By K(μ), the least conditional information, prunability is number {place} of {len(places)}.",
+            "- By K(μ), the least conditional information, prunability "
+            f"{f'is number {place} of {len(places)}' if place else 'has no rank'}.",
             f"- {most['label']} adds most to prunability in a linear regression of the test loss: adjusted R² "
             f"changes by {most['adds_to_prunability']:+.2f}.",
             *_not_ranked(runs_used, measures),
