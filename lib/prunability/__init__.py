@@ -21,6 +21,8 @@ TORCH_CAME_FIRST = "torch" in sys.modules
 # PyTorch's own kernels on whether there is AVX-512, which gains them little (``benchmarks/bits.py``).
 # MKL_CBWR=COMPATIBLE gives the same products on every maker's processor, and is slower.
 os.environ.setdefault("MKL_CBWR", "AVX2,STRICT")
+# On a GPU, float32 is float32 for convolutions as for products: TF32 would round their factors to 10 bits.
+os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")
 _processors = Path("/proc/cpuinfo")
 if _processors.exists() and " avx512f" in _processors.read_text(encoding="utf-8", errors="replace"):
     os.environ.setdefault("ATEN_CPU_CAPABILITY", "avx2")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 import joblib
+import torch
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from prunability.foundation.errors import PrunabilityError
@@ -145,14 +146,19 @@ def complete(study: Study, execution: Execution, until: float = math.inf) -> lis
 def _next(
     state: Progress, free: set[RunConfig], study: Study, execution: Execution, *, in_haste: bool
 ) -> tuple[Job, list[list[RunConfig]]]:
-    """The jobs to be done next of those runs that nobody is at: trainings come first, measures in haste."""
+    """The jobs to be done next of those runs that nobody is at: trainings come first, measures in haste.
+
+    Long runs come first, so that no process is left alone with one at the end; in haste the short ones do, so that
+    as many as can be are done in time.
+    """
     training = fleets([run for run in state.untrained if run in free], study.data.shape, execution)
-    # Long runs first, so that no process is left alone with one at the end.
+    if in_haste:
+        training.sort(key=lambda job: _extent(job[0]))
     unmeasured = sorted((record.config for record in state.unmeasured), key=_extent, reverse=True)
     measuring = [[run] for run in unmeasured if run in free]
     if not training or (in_haste and measuring):
         return measure_runs, measuring
-    return train_runs, training[: execution.processes] if in_haste else training
+    return train_runs, training
 
 
 def _wait(place: Place, runs: list[RunConfig], title: str) -> None:
@@ -211,8 +217,10 @@ def _attempt(place: Place, job: Job, configs: list[RunConfig]) -> list[Ending]:
         with one_thread():
             return job(place, configs)
     except Exception as error:  # noqa: BLE001  (reported by the caller, by name)
-        if len(configs) == 1:
-            return [Ending(configs[0].hash, f"{type(error).__name__}: {error}", failed=True)]
+        # After an error of the GPU, a lack of memory excepted, nothing more can be computed on it in this process.
+        if len(configs) == 1 or isinstance(error, torch.AcceleratorError):
+            failed = f"{type(error).__name__}: {error}"
+            return [Ending(config.hash, failed, failed=True) for config in configs]
     # Alone, only the run at fault fails again, and what is stored by now is not made again.
     return [ending for config in configs for ending in _attempt(place, job, [config])]
 

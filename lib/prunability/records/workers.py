@@ -10,13 +10,13 @@ import sys
 import time
 from contextlib import suppress
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
-from prunability.data.dataset import Dataset, prepare
+from prunability.data.dataset import DataConfig, Dataset, prepare
 from prunability.data.sources import load_images
 from prunability.measures import REGISTRY, Estimated, TrainedRun, UndefinedMeasureError
 from prunability.records.locks import claimed
@@ -69,14 +69,20 @@ class Place(NamedTuple):
 
     def dataset(self, config: RunConfig) -> Dataset:
         """The images of a run."""
-        images, dtype = load_images(self.source, self.data), DTYPES[config.training.precision]
-        return prepare(images, config.data, torch.device(self.device), dtype)
+        return _dataset(self.source, self.data, config.data, self.device, DTYPES[config.training.precision])
+
+
+@lru_cache(maxsize=2)
+def _dataset(source: str, folder: Path, config: DataConfig, device: str, dtype: torch.dtype) -> Dataset:
+    """Images on their device: they are the same for most runs of a study, and long to normalise and to copy."""
+    return prepare(load_images(source, folder), config, torch.device(device), dtype)
 
 
 def train_runs(place: Place, configs: list[RunConfig]) -> list[Ending]:
     """Train runs side by side and store each as it ends; returns how they ended, those that did here and in time.
 
-    Somebody may have stored a run since it was found missing; it is not trained again.
+    Somebody may have stored a run since it was found missing; it is not trained again. Where time is limited, each
+    is measured as soon as it is trained, for a borrowed machine keeps no weights.
     """
     if place.late:
         return []
@@ -98,6 +104,8 @@ def train_runs(place: Place, configs: list[RunConfig]) -> list[Ending]:
                 weights = store.save_weights(config, initial, final)
                 made = Record(config, result, {}, weights, {"training": seconds}, made_by)
                 store.save(made, over=known[config])
+                if not math.isinf(place.until):
+                    _made_whole(place, store, made)
                 own[config].release()
                 endings.append(Ending(config.hash, result.status))
     return endings

@@ -52,6 +52,21 @@ PROFILES = {
         },
         fixed={"batch_size": 64, "max_epochs": 300, "precision": "bfloat16"},
     ),
+    # Chosen by a pilot that saw losses and errors alone (``benchmarks/pilot.py``, where its rule is).
+    "medium": Profile(
+        data="cifar10",
+        n_train=10_000,
+        grid={
+            "width": [64, 128],
+            "depth": [2, 4],
+            "batch_size": [64, 256],
+            "augmentation": [False, True],
+            "dropout": [0.0, 0.2, 0.4],
+            "weight_decay": [0.0, 1e-4],
+            "seed": [0, 1],
+        },
+        fixed={"learning_rate": 0.02, "max_epochs": 400, "precision": "bfloat16"},
+    ),
     "paper": Profile(
         data="cifar10",
         gpu=True,

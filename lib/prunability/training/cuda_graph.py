@@ -1,6 +1,7 @@
 """A function of tensors on a GPU, recorded once and replayed: no kernel waits for the processor."""
 
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -15,22 +16,27 @@ class Captured:
         function: of tensors to a tensor; it may change ``state`` in place and must not wait for the device.
         state: what it changes; as it was before when the capture is done.
         examples: arguments to record it with.
+
+    Raises:
+        RuntimeError: it cannot be recorded; ``state`` is as it was.
     """
 
     def __init__(self, function: Callable[..., Tensor], state: Sequence[Tensor], *examples: Tensor) -> None:
         self.inputs = [example.clone() for example in examples]
         saved = [tensor.clone() for tensor in state]
-        beside = torch.cuda.Stream()
+        beside = _stream()
         beside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(beside):
-            for _ in range(WARM_UPS):
-                function(*self.inputs)
-        torch.cuda.current_stream().wait_stream(beside)
-        self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph):
-            self.output = function(*self.inputs)
-        for tensor, before in zip(state, saved, strict=True):
-            tensor.copy_(before)
+        try:
+            with torch.cuda.stream(beside):
+                for _ in range(WARM_UPS):
+                    function(*self.inputs)
+            torch.cuda.current_stream().wait_stream(beside)
+            self.graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self.graph, stream=beside):
+                self.output = function(*self.inputs)
+        finally:
+            for tensor, before in zip(state, saved, strict=True):
+                tensor.copy_(before)
 
     def __call__(self, *arguments: Tensor) -> Tensor:
         """What the function returns; queued, not waited for."""
@@ -38,3 +44,9 @@ class Captured:
             place.copy_(argument, non_blocking=True)
         self.graph.replay()
         return self.output.clone()
+
+
+@cache
+def _stream() -> torch.cuda.Stream:
+    """The one stream of all captures: memory that was freed on it is taken again on it."""
+    return torch.cuda.Stream()

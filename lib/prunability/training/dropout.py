@@ -4,7 +4,8 @@ A generator's draws depend on the device and on what it drew before. Here each e
 its place and of a key, so that a network has the same noise alone, in any fleet and on any device.
 """
 
-from functools import lru_cache
+from collections.abc import Callable
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -22,7 +23,6 @@ def dropout_keys(config: RunConfig, epoch: int, steps: int, layers: int) -> Tens
     return torch.randint(-(2**31), 2**31, (steps, layers, 2), generator=draws).int()
 
 
-@lru_cache(maxsize=16)
 def places(shape: tuple[int, int, int], batch: int, examples_last: bool, device: torch.device) -> Tensor:
     """A number for each element of a layer's output [channels, H, W] on a batch, the same in either layout.
 
@@ -48,8 +48,11 @@ def dropout_mask(keys: Tensor, rates: Tensor, numbers: Tensor) -> Tensor:
     """
     each = (-1, *[1] * numbers.dim())
     thresholds = (rates.double() * 2**32 - 2**31).round().int().view(each)
-    kept = hashed(keys[:, 0].view(each), keys[:, 1].view(each), numbers) >= thresholds
-    return kept.to(rates.dtype).mul_((1 / (1 - rates)).view(each))
+    first, second, scale = keys[:, 0].view(each), keys[:, 1].view(each), (1 / (1 - rates)).view(each)
+    if numbers.is_cuda and scale.dtype == torch.float32:
+        mask: Tensor = _fused()(first, second, numbers, thresholds, scale.view(torch.int32)).view(torch.float32)
+        return mask
+    return (hashed(first, second, numbers) >= thresholds).to(rates.dtype).mul_(scale)
 
 
 def hashed(first: Tensor, second: Tensor, numbers: Tensor) -> Tensor:
@@ -58,3 +61,20 @@ def hashed(first: Tensor, second: Tensor, numbers: Tensor) -> Tensor:
     # The shift keeps the sign, which costs the hash one of its 32 bits and saves a pass.
     mixed.bitwise_xor_(mixed >> 16).mul_(FIRST).bitwise_xor_(second)
     return mixed.bitwise_xor_(mixed >> 16).mul_(SECOND)
+
+
+@cache
+def _fused() -> Callable[..., Tensor]:
+    """The whole of :func:`dropout_mask` as one kernel, for a GPU's memory is slower than its arithmetic.
+
+    All arguments are int32, the scale's bits among them, and so is what it returns: the mask's bits.
+    """
+    kernel: Callable[..., Tensor] = torch.cuda.jiterator._create_jit_fn(  # its documented name
+        f"""template <typename T> T dropout(T first, T second, T number, T threshold, T scale) {{
+            int mixed = number ^ first;
+            mixed = int(unsigned(mixed ^ (mixed >> 16)) * {FIRST}u) ^ second;
+            mixed = int(unsigned(mixed ^ (mixed >> 16)) * {SECOND % 2**32}u);
+            return mixed >= threshold ? scale : 0;
+        }}"""
+    )
+    return kernel

@@ -3,6 +3,7 @@
 import json
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,12 +112,14 @@ class Fleet:
     def __init__(self, config: RunConfig, data: Dataset) -> None:
         self.data, self.shape = data, data.train_images.shape[1:]
         self.device, self.dtype = data.train_images.device, DTYPES[config.training.precision]
+        self.batch_size = config.training.batch_size
         self.autocast = config.training.precision == "bfloat16"
         self.network = build(config, self.shape, data.classes).to(self.device)
         self.names = list(self.network.state_dict())
         self.parts = {name: tensor.shape for name, tensor in self.network.named_parameters()}
         self.members: list[Member] = []
         self.captured: Captured | None = None
+        self.captures = self.device.type == "cuda"
         self.weights = torch.empty(0, sum(shape.numel() for shape in self.parts.values())).to(data.train_images)
         # Of each parameter: SGD's momentum, or Adam's two moments; of each network: how many steps it took.
         count = 2 if config.training.optimiser == "adam" else 1
@@ -199,12 +202,17 @@ class Fleet:
             since = now
         return gone
 
+    def first_step(self) -> None:
+        """Take the first step of an epoch, to see what a step takes."""
+        self.network.train()
+        self.step(*(draw[:, 0] for draw in self._draws()))
+
     def _draws(self) -> list[Tensor]:
         """Each member's order of examples, dropout keys and moves of an epoch, [M, steps, ...]."""
         draws = []
         for config, epoch in ((member.config, len(member.course.curve)) for member in self.members):
             steps = len(order := batches(config, epoch))
-            keys = dropout_keys(config, epoch, steps, len(self.dropped))
+            keys = dropout_keys(config, epoch, steps, len(self.numbers))
             draws.append((order, keys, moves(config, epoch, steps, self.shape)))
         return [torch.stack(kind).to(self.device) for kind in zip(*draws, strict=True)]
 
@@ -241,22 +249,23 @@ class Fleet:
         """One step of every network on the examples at ``index`` [M, B]; returns their losses [M, B].
 
         ``keys`` [M, layers, 2] are those of the dropout noise, ``moved`` [M, B, 3] say how the examples are
-        augmented. On a GPU the step is captured as a graph when it is first taken, and then replayed.
+        augmented. On a GPU the step is captured as a graph when it is first taken, and then replayed; where it
+        cannot be, its kernels are launched one by one.
         """
-        if self.device.type != "cuda":
-            return self._step(index, keys, moved)
-        if self.captured is None:
+        if self.captures and self.captured is None:
             state = [self.weights, self.taken, *self.moments, *self.buffers.values()]
-            examples = [tensor.to(self.device) for tensor in (index, keys, moved)]
-            self.captured = Captured(self._step, state, *examples)
-        return self.captured(index, keys, moved)
+            try:
+                self.captured = Captured(self._step, state, index, keys, moved)
+            except torch.OutOfMemoryError:
+                raise
+            except RuntimeError as error:
+                warnings.warn(f"steps are not captured as a CUDA graph ({error}): they are slower", stacklevel=2)
+                self.captures = False
+        return (self.captured or self._step)(index, keys, moved)
 
     def _step(self, index: Tensor, keys: Tensor, moved: Tensor) -> Tensor:
         x = augmented(self.data.train_images[index.flatten()], moved.flatten(0, 1))
-        masks = [
-            dropout_mask(keys[:, layer], self.dropout, places(shape, index.shape[1], True, self.device))
-            for layer, shape in enumerate(self.dropped)
-        ]
+        masks = [dropout_mask(keys[:, layer], self.dropout, numbers) for layer, numbers in enumerate(self.numbers)]
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
             outputs = self.network(x.unflatten(0, index.shape).movedim(1, -1), masks)
             losses = F.cross_entropy(outputs, self.data.train_labels[index], reduction="none")
@@ -283,7 +292,8 @@ class Fleet:
         self.factor = self._column([rule.momentum for rule in rules])
         rates = [member.config.dropout for member in self.members]
         self.dropout = self._column(rates)[:, 0]
-        self.dropped = self.network.dropout_shapes(self.shape) if any(rates) else []
+        shapes = self.network.dropout_shapes(self.shape) if any(rates) else []
+        self.numbers = [places(shape, self.batch_size, True, self.device) for shape in shapes]
 
     def _column(self, values: Sequence[float]) -> Tensor:
         return torch.tensor(values, dtype=self.dtype, device=self.device)[:, None]

@@ -41,7 +41,7 @@ def trained(
         size = fleet_size(configs[0], data.train_images.shape[1:])
         size = size if size and fleets_agree(configs[0], data) else None
     if size:
-        yield from train_fleet(configs, data, size, checkpoint, until)
+        yield from _in_fleets(configs, data, size, checkpoint, until)
     else:
         for config in configs:
             start = time.perf_counter()
@@ -64,13 +64,37 @@ def fleet_size(config: RunConfig, image: Sequence[int]) -> int | None:
     return max(1, LARGEST_MAPS // (largest * config.training.batch_size))
 
 
+def _in_fleets(
+    configs: Sequence[RunConfig],
+    data: Dataset,
+    size: int,
+    checkpoint: Callable[[RunConfig], Path] | None,
+    until: float,
+) -> Iterator[Trained]:
+    """Train networks at most ``size`` at a time, fewer where a GPU's memory does not suffice after all."""
+    waiting = list(configs)
+    while waiting:
+        try:
+            for one in train_fleet(waiting, data, size, checkpoint, until):
+                waiting.remove(one.config)
+                yield one
+        except torch.OutOfMemoryError:
+            if size == 1:
+                raise
+            size = max(1, min(size, len(waiting)) // 2)
+        # Not within the except block, where the error's traceback would keep the fleet that failed.
+        if waiting:
+            torch.cuda.empty_cache()
+
+
 def _fitting(configs: Sequence[RunConfig], data: Dataset) -> int:
     """How many networks fit into the memory of a GPU, from what a step of one of them takes."""
     fleet = Fleet(configs[0], data)
+    fleet.captures = False
     fleet.enter(configs[:1])
     before = torch.cuda.memory_allocated()
     torch.cuda.reset_peak_memory_stats()
-    fleet.epoch()
+    fleet.first_step()
     needed = torch.cuda.max_memory_allocated() - before + 4 * fleet.weights.nbytes
     del fleet
     torch.cuda.empty_cache()
