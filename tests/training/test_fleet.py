@@ -10,7 +10,7 @@ from prunability.data.dataset import Dataset, prepare
 from prunability.data.images import ImageSet
 from prunability.measures import TrainedRun
 from prunability.training.checkpoints import OutOfTimeError
-from prunability.training.config import MLPConfig, NetworkConfig, NiNConfig, ResNetConfig, RunConfig
+from prunability.training.config import CNNConfig, MLPConfig, NetworkConfig, NiNConfig, ResNetConfig, RunConfig
 from prunability.training.fleet import Trained, train_fleet
 from prunability.training.loop import one_thread, train
 from prunability.training.strategy import fleet_size, trained
@@ -53,7 +53,9 @@ def difference(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> 
 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("optimiser", ["sgd", "adam"])
-@pytest.mark.parametrize("network", [NiNConfig(width=6, depth=2), MLPConfig(width=5), ResNetConfig(width=2)])
+@pytest.mark.parametrize(
+    "network", [NiNConfig(width=6, depth=2), MLPConfig(width=5), ResNetConfig(width=2), CNNConfig(width=2)]
+)
 def test_equals_training_one_by_one(
     small_run: RunConfig, digits: ImageSet, network: NetworkConfig, device: str, optimiser: str
 ) -> None:

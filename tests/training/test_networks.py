@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from prunability.measures import TrainedRun
 from prunability.measures.search import prunable
-from prunability.training.config import MLPConfig, NetworkConfig, NiNConfig, ResNetConfig
+from prunability.training.config import CNNConfig, MLPConfig, NetworkConfig, NiNConfig, ResNetConfig
 from prunability.training.layers import Convolution, Pointwise, SignShift, Windows
 from prunability.training.loop import logits
 from prunability.training.networks import Network, NiN, folded, largest_map, make_network
@@ -15,6 +15,7 @@ CONFIGS: dict[str, NetworkConfig] = {
     "nin": NiNConfig(width=6, depth=3),
     "mlp": MLPConfig(width=5),
     "resnet18": ResNetConfig(width=3),
+    "cnn": CNNConfig(width=3),
 }
 SHAPE = (3, 16, 16)
 

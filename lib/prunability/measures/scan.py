@@ -15,6 +15,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from prunability.training.loop import LARGEST_IMAGE, evaluation_batch
+from prunability.training.networks import best_side_by_side
 
 # A slice is as long as the losses of the level before say it must be, with this margin.
 MARGIN = 1.15
@@ -45,8 +46,8 @@ class Scan:
 class Variants:
     """Losses of many variants of one network, each with some tensors replaced.
 
-    They are evaluated as one fleet on a GPU, and on a CPU where images and network are small; else in turn,
-    which is faster there (``benchmarks/pruning.py`` prints the times).
+    They are evaluated as one fleet on a GPU but for large convolutions, and on a CPU where images and network are
+    small; else in turn, which is faster there (``benchmarks/pruning.py`` prints the times).
     """
 
     def __init__(self, network: nn.Module, images: Tensor, labels: Tensor) -> None:
@@ -55,12 +56,13 @@ class Variants:
         self.tensors = dict(self.network.state_dict())
         values = sum(tensor.numel() for tensor in self.tensors.values())
         self.on_gpu = images.device.type == "cuda"
-        self.batched = self.on_gpu or (images[0, 0].numel() <= LARGEST_IMAGE and values <= LARGEST_COPY)
+        small = images[0, 0].numel() <= LARGEST_IMAGE and values <= LARGEST_COPY
+        self.batched = best_side_by_side(network) if self.on_gpu else small
 
     @property
     def at_once(self) -> int:
         """How many levels, or draws, are worth evaluating together; those after the answer are in vain."""
-        return 16 if self.on_gpu else 2 if self.batched else 1
+        return 1 if not self.batched else 16 if self.on_gpu else 2
 
     def losses(self, variants: Sequence[Weights], index: Tensor | None = None) -> Tensor:
         """Cross-entropies in nats, float64 [variants, examples].

@@ -153,7 +153,7 @@ def _next(
     """
     training = fleets([run for run in state.untrained if run in free], study.data.shape, execution)
     if in_haste:
-        training.sort(key=lambda job: _extent(job[0]))
+        training.sort(key=lambda job: (job[0].seed, _extent(job[0])))
     unmeasured = sorted((record.config for record in state.unmeasured), key=_extent, reverse=True)
     measuring = [[run] for run in unmeasured if run in free]
     if not training or (in_haste and measuring):
@@ -172,10 +172,12 @@ def _wait(place: Place, runs: list[RunConfig], title: str) -> None:
 def fleets(configs: Sequence[RunConfig], image: Sequence[int], execution: Execution) -> list[list[RunConfig]]:
     """Runs that are trained side by side, for images of shape ``image``; a job for each process, if it can be."""
     shapes: dict[str, list[RunConfig]] = {}
+    on_gpu = execution.torch_device.type == "cuda"
     for config in sorted(configs, key=_extent, reverse=True):
-        shapes.setdefault(shape_of(config), []).append(config)
-    if execution.torch_device.type == "cuda":
-        return list(shapes.values())
+        # On a GPU one copy of the grid after another: what is done early is then a study of all its settings.
+        shapes.setdefault(f"{config.seed if on_gpu else ''} {shape_of(config)}", []).append(config)
+    if on_gpu:
+        return sorted(shapes.values(), key=lambda members: members[0].seed)
     jobs = []
     for members in shapes.values():
         share = math.ceil(len(members) * len(shapes) / execution.processes)

@@ -5,6 +5,7 @@ A run is claimed while it is worked on, and what another process has claimed is 
 
 import ctypes
 import math
+import os
 import platform
 import sys
 import time
@@ -156,13 +157,18 @@ def _measured(record: Record, run: TrainedRun, name: str) -> Record:
 
 def environment(device: torch.device, title: str) -> dict[str, str]:
     """What made a result: versions, machine, device, arithmetic in force, the data set's name."""
-    return in_force() | {
-        "data": title,
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-        "machine": platform.machine(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-    }
+    tf32 = {"tf32": os.environ["NVIDIA_TF32_OVERRIDE"]} if device.type == "cuda" else {}
+    return (
+        in_force()
+        | tf32
+        | {
+            "data": title,
+            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+            "machine": platform.machine(),
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+        }
+    )
 
 
 @cache

@@ -12,6 +12,9 @@ SMALL, PAPER = [1, 2, 3, 4, 5, 6, 8, 10], [1, 2, 3, 4, 6, 8, 10, 12, 16, 20, 24,
 MLP = {
     "kind": "mlp", "label_noise": 0.2, "optimiser": "adam", "learning_rate": 3e-3, "stop_at_target": False,
 }  # fmt: skip
+# k of the 5-layer CNN.
+MEDIUM = [1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32]
+CNN = MLP | {"kind": "cnn", "precision": "bfloat16", "batch_size": 128}
 RESNET = MLP | {"kind": "resnet18", "precision": "bfloat16", "batch_size": 128}
 
 PROFILES = {
@@ -48,6 +51,16 @@ PROFILES = {
         also={
             "noise": {"label_noise": [0.0], "width": SMALL[::2], "seed": [0]},
             "epochs": {"width": [6], "max_epochs": [3, 10, 30], "seed": [0]},
+        },
+    ),
+    "medium": Profile(
+        data="cifar10",
+        n_train=5000,
+        grid={"width": MEDIUM, "seed": [*range(3)]},
+        fixed=CNN | {"label_noise": 0.15, "learning_rate": 1e-3, "max_epochs": 100},
+        also={
+            "noise": {"label_noise": [0.0], "width": MEDIUM[::2], "seed": [0]},
+            "epochs": {"width": [12], "max_epochs": [3, 10, 30], "seed": [0]},
         },
     ),
     "paper": Profile(

@@ -41,7 +41,14 @@ class ResNetConfig(Frozen):
     width: Count
 
 
-NetworkConfig = NiNConfig | MLPConfig | ResNetConfig
+class CNNConfig(Frozen):
+    """A convolutional network of five layers whose first one has ``width`` channels."""
+
+    kind: Literal["cnn"] = "cnn"
+    width: Count
+
+
+NetworkConfig = NiNConfig | MLPConfig | ResNetConfig | CNNConfig
 
 
 class TrainingConfig(Frozen):

@@ -103,6 +103,13 @@ class ReLU(nn.Module):
         return F.relu(x, inplace=not torch.is_grad_enabled())
 
 
+def halved(x: Tensor) -> Tensor:
+    """The largest of each 2×2 pixels of maps in either layout; what an odd side leaves over is left out."""
+    high, wide = x.shape[2] // 2, x.shape[3] // 2
+    x = x[:, :, : 2 * high, : 2 * wide].unflatten(3, (wide, 2)).unflatten(2, (high, 2))
+    return x.amax(dim=(3, 5))
+
+
 class Windows(torch.autograd.Function):
     """What a square kernel sees at each place: [M, C, H, W, B] to [M, C · size², H′, W′, B]."""
 

@@ -23,7 +23,7 @@ from prunability.training.stopping import judge
 
 # Pixels of the images evaluated together: on a CPU so few that their activations stay in its cache. With
 # gradients, which keep the activations, half of that.
-EVALUATION_PIXELS = {"cpu": 2**17, "cuda": 2**23}
+EVALUATION_PIXELS = {"cpu": 2**17, "cuda": 2**22}
 # On a CPU, the most pixels of an image with which a fleet is faster than its networks one by one.
 LARGEST_IMAGE = 16 * 16
 ADAM_BETA2, ADAM_EPS = 0.999, 1e-8

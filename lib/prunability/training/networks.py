@@ -6,13 +6,14 @@ and logits [M, classes, B] (see :mod:`prunability.training.layers`).
 
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
+from itertools import pairwise
 from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from prunability.training.config import MLPConfig, NetworkConfig, NiNConfig, ResNetConfig
-from prunability.training.layers import BatchNorm, Convolution, Linear, Pointwise, ReLU, SignShift
+from prunability.training.config import CNNConfig, MLPConfig, NetworkConfig, NiNConfig, ResNetConfig
+from prunability.training.layers import BatchNorm, Convolution, Linear, Pointwise, ReLU, SignShift, halved
 
 
 class NiN(nn.Module):
@@ -163,8 +164,50 @@ class PreActivationBlock(nn.Module):
         return out + beside
 
 
-Network = NiN | MLP | ResNet18
-AnyNetwork = TypeVar("AnyNetwork", NiN, MLP, ResNet18, Network)
+class CNN(nn.Module):
+    """Four 3×3 convolutions of k, 2k, 4k and 8k channels, and a linear layer.
+
+    Each convolution is followed by BatchNorm and ReLU, the second and the third by max pooling over 2×2 pixels, the
+    last by max pooling over all. Source: Nakkiran et al. 2020, their 5-layer CNN.
+    """
+
+    def __init__(self, config: CNNConfig, shape: Sequence[int], classes: int) -> None:
+        super().__init__()
+        widths = [config.width * factor for factor in (1, 2, 4, 8)]
+        self.convolutions = nn.ModuleList(
+            Convolution(inputs, outputs, 3, padding=1, bias=False)
+            for inputs, outputs in pairwise([shape[0], *widths])
+        )
+        self.norms = nn.ModuleList(BatchNorm(width) for width in widths)
+        self.relu = ReLU()
+        self.classifier = Linear(widths[-1], classes)
+
+    def forward(self, x: Tensor, masks: Sequence[Tensor] | None = None) -> Tensor:
+        """Logits of images; there are no dropout masks."""
+        assert not masks
+        for place, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
+            x = self.relu(norm(convolution(x)))
+            if place in (1, 2):
+                x = halved(x)
+        logits: Tensor = self.classifier(x.amax(dim=(2, 3)))
+        return logits
+
+    def dropout_shapes(self, image: Sequence[int]) -> list[tuple[int, int, int]]:
+        """None: this network has no dropout."""
+        del image
+        return []
+
+    def fold(self) -> None:
+        """Fold each BatchNorm into the convolution before it."""
+        for place, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
+            assert isinstance(convolution, nn.Conv2d)
+            assert isinstance(norm, nn.BatchNorm2d)
+            _fold_into(convolution, norm)
+            self.norms[place] = nn.Identity()
+
+
+Network = NiN | MLP | ResNet18 | CNN
+AnyNetwork = TypeVar("AnyNetwork", NiN, MLP, ResNet18, CNN, Network)
 
 
 def make_network(config: NetworkConfig, shape: Sequence[int], classes: int) -> Network:
@@ -173,7 +216,17 @@ def make_network(config: NetworkConfig, shape: Sequence[int], classes: int) -> N
         return NiN(config, shape, classes)
     if isinstance(config, MLPConfig):
         return MLP(config, shape, classes)
+    if isinstance(config, CNNConfig):
+        return CNN(config, shape, classes)
     return ResNet18(config, shape, classes)
+
+
+def best_side_by_side(network: nn.Module) -> bool:
+    """Whether a GPU computes networks of this kind fastest many at once.
+
+    Not those whose 3×3 convolutions see whole images: to copy what each place sees costs more than it saves there.
+    """
+    return not isinstance(network, ResNet18 | CNN)
 
 
 def largest_map(network: nn.Module, image: Sequence[int]) -> int:

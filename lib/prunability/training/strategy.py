@@ -9,16 +9,16 @@ import torch
 
 from prunability.data.dataset import Dataset
 from prunability.training.arithmetic import fleets_agree
-from prunability.training.config import ResNetConfig, RunConfig
+from prunability.training.config import RunConfig
 from prunability.training.fleet import Fleet, Trained, train_fleet
 from prunability.training.loop import LARGEST_IMAGE, train
-from prunability.training.networks import largest_map, make_network
+from prunability.training.networks import best_side_by_side, largest_map, make_network
 
 # The most values that the largest maps of all networks together may have on a CPU core: then they fit into
 # its cache (``benchmarks/fleets.py`` prints the times).
 LARGEST_MAPS = 2**18
-# Of a GPU's free memory, what a fleet may take.
-GPU_SHARE = 0.8
+# Of a GPU's free memory, what a fleet may take: networks that have ended are measured beside it.
+GPU_SHARE = 0.5
 
 
 def trained(
@@ -35,8 +35,8 @@ def trained(
         OutOfTimeError: some have not ended by ``until``.
     """
     if data.train_images.device.type == "cuda":
-        # The 3×3 convolutions of a residual network are best left to the library's own kernels.
-        size = None if isinstance(configs[0].network, ResNetConfig) else _fitting(configs, data)
+        network = make_network(configs[0].network, data.train_images.shape[1:], data.classes)
+        size = _fitting(configs, data) if best_side_by_side(network) else None
     else:
         size = fleet_size(configs[0], data.train_images.shape[1:])
         size = size if size and fleets_agree(configs[0], data) else None
