@@ -10,7 +10,7 @@ FROM ?=
 BIN = .venv/bin
 READY = .venv/.ready
 
-.PHONY: figures test lab lock clean
+.PHONY: figures test lab lock wheels clean
 .DEFAULT_GOAL := figures
 
 figures: $(READY)
@@ -30,6 +30,14 @@ lab: $(READY)
 lock: $(READY)
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --all-extras --no-annotate \
 		--custom-compile-command "make lock" --quiet --output-file requirements.lock
+
+# For a bare machine with PyTorch and no network (Linux, THERE its Python): what such machines lack, to be carried there
+# and installed with `pip install --no-index --no-deps wheels/*.whl`. The library then runs with PYTHONPATH=lib.
+THERE ?= 3.12
+wheels: $(READY)
+	$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --dest wheels \
+		--python-version $(THERE) --platform manylinux_2_28_x86_64 --platform manylinux2014_x86_64 \
+		$$(grep -E '^(pydantic|pydantic-core|annotated-types|typing-inspection|typing-extensions)==' requirements.lock)
 
 $(READY): requirements.lock pyproject.toml
 	@if [ -z "$(PYTHON)" ]; then echo "No Python 3.11 to 3.13 found; name one: make PYTHON=/path/to/python" >&2; exit 2; fi

@@ -6,10 +6,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from prunability import measures as measures_module
@@ -20,9 +22,9 @@ from prunability.foundation.execution import Execution
 from prunability.measures import REGISTRY, Measure, TrainedRun, measure
 from prunability.records import workers
 from prunability.records.locks import claimed
-from prunability.records.runner import complete, fleets, survey
+from prunability.records.runner import _attempt, complete, fleets, survey
 from prunability.records.store import Measured, Record, RunStore, checksum_of
-from prunability.records.workers import Place, lacking
+from prunability.records.workers import Ending, Place, lacking
 from prunability.studies import open_study
 from prunability.studies.grid import Study
 from prunability.training import fleet, strategy
@@ -307,3 +309,26 @@ def test_every_process_has_a_job(study: Study, execution: Execution) -> None:
         assert all(len({fleet.shape_of(run) for run in job}) == 1 for job in jobs)
     assert max(map(len, fleets(runs, (1, 8, 8), execution))) > 4
     assert max(map(len, fleets(runs, (3, 32, 32), execution))) == 1
+
+
+def test_on_a_gpu_one_copy_of_the_grid_is_trained_after_another(study: Study) -> None:
+    """Each in fleets as large as can be: what is done when time is over is a study of all settings."""
+    runs = [run.model_copy(update={"seed": seed}) for run in study.runs for seed in (1, 0)]
+    on_gpu: Any = SimpleNamespace(torch_device=torch.device("cuda"), processes=1)
+    jobs = fleets(runs, (3, 32, 32), on_gpu)
+    assert [job[0].seed for job in jobs] == [0, 0, 1, 1]
+    assert all(len({(run.seed, fleet.shape_of(run)) for run in job}) == 1 for job in jobs)
+    assert sorted(len(job) for job in jobs) == [1, 1, 2, 2]
+
+
+def test_nothing_is_tried_again_on_a_broken_gpu(study: Study, tmp_path: Path) -> None:
+    tried = []
+
+    def broken(_: Place, configs: list[RunConfig]) -> list[Ending]:
+        tried.append(len(configs))
+        raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+
+    endings = _attempt(Place("digits", "cpu", tmp_path, tmp_path, os.getpid()), broken, list(study.runs))
+    assert tried == [3]
+    assert [ending.run for ending in endings if ending.failed] == [run.hash for run in study.runs]
+    assert all("illegal memory access" in ending.note for ending in endings)

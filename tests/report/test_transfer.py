@@ -17,7 +17,7 @@ from prunability.records import runner
 from prunability.records.runner import Job, complete, survey
 from prunability.records.store import RunStore
 from prunability.records.tables import Published, place, read, write
-from prunability.records.workers import Ending, Place
+from prunability.records.workers import Ending, Place, lacking
 from prunability.report import session, transfer
 from prunability.studies.grid import Study
 from prunability.training.config import EARLIEST, RunConfig
@@ -100,22 +100,24 @@ def test_a_time_limit_ends_cleanly_and_loses_nothing(tmp_path: Path, monkeypatch
     assert "the time is over" not in done.output
 
 
-def test_with_a_limit_runs_are_measured_soon_after_training(
+def test_with_a_limit_runs_are_measured_as_soon_as_they_are_trained(
     made: tuple[Study, Execution], fresh: Execution, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A borrowed machine keeps no weights: what it trained and did not measure is lost."""
-    done: list[str] = []
+    """A borrowed machine keeps no weights: what it trained and did not measure is lost. The smallest come first."""
+    study = replace(made[0], runs=made[0].runs[:3])
+    widths: list[float] = []
 
     def noted(place: Place, job: Job, configs: list[RunConfig]) -> list[Ending]:
-        done.append(job.__name__)
+        known = [record for run in study.runs if (record := RunStore(place.runs).load(run))]
+        assert not any(lacking(record) for record in known)
+        widths.append(configs[0].network.width)
         return job(place, configs)
 
     monkeypatch.setattr(runner, "_attempt", noted)
-    # Each run in a job of its own; in a fleet all three would be one.
-    monkeypatch.setattr(runner, "fleets", lambda configs, *_: [[config] for config in configs])
-    study = replace(made[0], runs=made[0].runs[:3])
+    # Each run in a job of its own, the largest first; in a fleet those of a width would be one.
+    monkeypatch.setattr(runner, "fleets", lambda configs, *_: [[config] for config in reversed(configs)])
     assert len(complete(study, fresh, until=time.monotonic() + 600)) == 3
-    assert done == ["train_runs", "measure_runs"] * 3
+    assert widths == sorted(run.network.width for run in study.runs)
 
 
 def test_status_says_what_need_not_be_trained(

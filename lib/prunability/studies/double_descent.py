@@ -13,7 +13,7 @@ MLP = {
     "kind": "mlp", "label_noise": 0.2, "optimiser": "adam", "learning_rate": 3e-3, "stop_at_target": False,
 }  # fmt: skip
 # k of the 5-layer CNN.
-MEDIUM = [1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32]
+MEDIUM = [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 20]
 CNN = MLP | {"kind": "cnn", "precision": "bfloat16", "batch_size": 128}
 RESNET = MLP | {"kind": "resnet18", "precision": "bfloat16", "batch_size": 128}
 
