@@ -39,7 +39,6 @@ def test_what_is_saved_loads_back(store: RunStore, trained: TrainedRun) -> None:
 def test_missing_is_none(store: RunStore, small_run: RunConfig) -> None:
     other = RunConfig.model_validate({**small_run.model_dump(), "seed": 9})
     assert store.load(other) is None
-    assert not store.has(other)
 
 
 @pytest.mark.parametrize("keep", [0, 1, 100, -2])
@@ -91,7 +90,7 @@ def test_damaged_weights_are_an_error(store: RunStore, small_run: RunConfig) -> 
         store.load_weights(record)
     path.unlink()
     assert store.load(small_run) == record
-    assert not store.has_weights(small_run)
+    assert not store.has_weights(record)
     with pytest.raises(PrunabilityError, match="not here, only its record"):
         store.load_weights(record)
 
@@ -175,9 +174,8 @@ def test_weights_without_a_record_belong_to_none(store: RunStore, small_run: Run
     record = store.load(small_run)
     assert record is not None
     store.path(small_run).unlink()
-    assert not store.has_weights(small_run)
-    store.save(replace(record, weights="0" * 64))
-    assert not store.has_weights(small_run)
+    theirs = store.save(replace(record, weights="0" * 64))
+    assert not store.has_weights(theirs)
     store.drop_weights(small_run)
     assert not list(store.folder.glob("*.safetensors"))
 
@@ -191,7 +189,7 @@ def test_a_store_is_read_without_a_trace(store: RunStore, small_run: RunConfig, 
     copy.folder.chmod(0o555)
     record = copy.load(small_run)
     assert record is not None
-    assert copy.has_weights(small_run)
+    assert copy.has_weights(record)
     assert copy.load_weights(record)
     assert {path.name for path in copy.folder.iterdir()} == before
 

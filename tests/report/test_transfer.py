@@ -48,7 +48,7 @@ def test_records_are_carried_from_store_to_store(
         assert (brought.exit_code, expected in brought.output) == (0, True)
     after = survey(study, fresh)
     assert after.done == [*theirs[:5], own]
-    assert not store.has_weights(study.runs[4])
+    assert not store.has_weights(after.done[4])
     old = tmp_path / "old.parquet"
     earlier = [replace(r, config=r.config.model_copy(update={"version": EARLIEST})) for r in read(file).records]
     write(old, replace(read(file), records=tuple(earlier)))

@@ -11,7 +11,7 @@ from prunability.foundation.execution import Execution
 from prunability.measures import REGISTRY
 from prunability.records import tables
 from prunability.records.cost import in_words, seconds_an_epoch
-from prunability.records.runner import complete, survey
+from prunability.records.runner import Snapshot, completed, survey
 from prunability.records.store import Record
 from prunability.records.tables import Published
 from prunability.records.workers import lacking
@@ -101,7 +101,7 @@ def choose(study: str, profile: str, data: str, seed: int, origin: From, executi
         return of_table(table)
     source, folder = data or found.data, execution.data
     if found.gpu and not at_hand(source, folder):  # nothing is downloaded only to be refused
-        check(Chosen(expand(study, profile, found, source, CIFAR10, seed)), execution)
+        check(expand(study, profile, found, source, CIFAR10, seed), execution)
     return Chosen(expand(study, profile, found, source, load_images(source, folder).facts, seed))
 
 
@@ -119,20 +119,18 @@ def of_study(study: Study, records: Sequence[Record]) -> list[Record]:
     return [known[run.hash] for run in study.runs if run.hash in known]
 
 
-def gather(chosen: Chosen, execution: Execution) -> Gathered:
+def gather(chosen: Chosen, execution: Execution, snapshot: Snapshot | None = None) -> Gathered:
     """The finished runs of a study, those that are missing made where they are one's own.
+
+    ``snapshot`` is what :func:`check` has read, where it was asked before.
 
     Raises:
         PrunabilityError: runs are missing that ask for a GPU and there is none, or a table has none of the study's.
     """
-    check(chosen, execution)
     study, table = chosen.study, chosen.table
     if table is None:
-        found = survey(study, execution)
-        if found.untrained or found.unmeasured:
-            complete(study, execution)
-            found = survey(study, execution)
-        return Gathered(found.done, study.data.title, "run store", len(study.runs) - len(found.done))
+        done = completed(snapshot or check(study, execution)).done
+        return Gathered(done, study.data.title, "run store", len(study.runs) - len(done))
     records = of_study(study, table.records)
     if not records:
         raise PrunabilityError(
@@ -154,19 +152,16 @@ def gather(chosen: Chosen, execution: Execution) -> Gathered:
     )
 
 
-def check(chosen: Chosen, execution: Execution) -> None:
-    """See that what is shown can be had.
+def check(study: Study, execution: Execution) -> Snapshot:
+    """See that one's own runs of a study can be had, and return what the store has of them.
 
     Raises:
         PrunabilityError: runs are missing that ask for a GPU, and there is none.
     """
-    study = chosen.study
-    if chosen.table is not None or not study.gpu or execution.torch_device.type == "cuda":
-        return
-    found = survey(study, execution)
-    configs, missing = found.untrained, len(found.untrained) + len(found.unmeasured)
-    if not missing:
-        return
+    snapshot = survey(study, execution)
+    if not snapshot.missing or not study.gpu or execution.torch_device.type == "cuda":
+        return snapshot
+    configs, missing = snapshot.untrained, len(snapshot.missing)
     cost = ""
     if configs:
         epoch, most = seconds_an_epoch(configs, study.data, execution), max(c.training.max_epochs for c in configs)

@@ -81,10 +81,6 @@ class RunStore:
         """Where the record of a run is or will be."""
         return self.folder / f"{config.hash}.json"
 
-    def has(self, config: RunConfig) -> bool:
-        """Whether the run is finished."""
-        return self.path(config).exists()
-
     def load(self, config: RunConfig) -> Record | None:
         """The record of a run, None where it is not finished.
 
@@ -117,10 +113,9 @@ class RunStore:
             raise _damaged(path, "it is the record of another run")
         return record
 
-    def has_weights(self, config: RunConfig) -> bool:
-        """Whether the weights of the run's record are here; records that were imported come without."""
-        record = self.load(config)
-        return record is not None and self._weights(config, record.weights).exists()
+    def has_weights(self, record: Record) -> bool:
+        """Whether the weights of a record are here; those that were imported come without."""
+        return self._weights(record.config, record.weights).exists()
 
     def drop_weights(self, config: RunConfig) -> None:
         """Forget what broken-off trainings of a run left; for who has claimed it and will train it."""

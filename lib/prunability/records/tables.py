@@ -49,6 +49,12 @@ class Published:
         """The version of the meaning of a configuration by which its runs were made."""
         return self.records[0].config.version if self.records else VERSION
 
+    @property
+    def words(self) -> str:
+        """How many of the study's runs it has, of which images, and which version where that is an earlier one."""
+        made = "" if self.version == VERSION else f", made by version {self.version} of the protocol"
+        return f"{len(self.records)} of {self.origin.runs} runs, {self.origin.data.title}{made}"
+
 
 def source_checksum() -> str:
     """SHA-256 over the library's Python files."""
@@ -125,18 +131,6 @@ def find(results: Path, study: str, profile: str) -> Published | None:
         own = f"{found.origin.study}, {found.origin.profile}"
         raise PrunabilityError(f"{path}: it is a table of {own}, not of {study}, {profile}. {MEND}")
     return found
-
-
-def in_words(results: Path, study: str, profile: str) -> str:
-    """What the published table of a study's profile has, or why it cannot be read."""
-    try:
-        table = find(results, study, profile)
-    except PrunabilityError as error:
-        return str(error)
-    if table is None:
-        return "none"
-    made = "" if table.version == VERSION else f", made by version {table.version} of the protocol"
-    return f"{len(table.records)} of {table.origin.runs} runs, {table.origin.data.title}{made}"
 
 
 def row_of(record: Record) -> dict[str, Any]:

@@ -19,7 +19,8 @@ from traitlets.config import Config
 from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.execution import cores, project_root
 from prunability.foundation.files import writable
-from prunability.records.sources import check, choose, gather
+from prunability.records.runner import Snapshot
+from prunability.records.sources import Chosen, check, choose, gather
 from prunability.report.session import Parameters, validate
 from prunability.studies import STUDIES, having, profiles
 
@@ -73,18 +74,21 @@ def execute(notebooks: Sequence[Path], values: Mapping[str, Any], workers: int =
             checked[study] = validate(study, dict(values), strict=False)
     folder = next(iter(checked.values())).folder / "notebooks"
     executions = {study: parameters.execution(workers) for study, parameters in checked.items()}
-    opened, refused = {}, []
+    opened: dict[str, Chosen] = {}
+    stored: dict[str, Snapshot] = {}
+    refused: list[str] = []
     for study, p in checked.items():
         try:
             opened[study] = choose(study, p.profile, p.data, p.seed, p.origin, executions[study])
-            check(opened[study], executions[study])
+            if opened[study].table is None:
+                stored[study] = check(opened[study].study, executions[study])
         except PrunabilityError as error:
             refused.append(str(error))
     if refused:
         raise PrunabilityError("\n".join(dict.fromkeys(refused)))
     writable(folder, "figures")
     for study, execution in executions.items():
-        gather(opened[study], execution)
+        gather(opened[study], execution, stored.get(study))
     changed = _changed(next(iter(checked.values())))
     jobs = [(path, changed, folder) for path in notebooks]
     pool = joblib.Parallel(min(cores(), len(jobs)))

@@ -61,7 +61,7 @@ def publish(table: Published, execution: Execution) -> Path:
     return path
 
 
-def bring(path: Path, execution: Execution) -> tuple[int, int]:
+def add_to_store(path: Path, execution: Execution) -> tuple[int, int]:
     """Add the finished runs of a table to the store; returns how many were new and how many it had.
 
     A run that the store has finished stays as it is: two trainings of it on different devices differ by
