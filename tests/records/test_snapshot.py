@@ -76,9 +76,14 @@ def test_status_reads_store_and_table_once_while_measures_and_runs_are_missing(
         bare = replace(record, weights=store.save_weights(record.config, {}, {}), measures={})
         store.save(bare)
     reads.clear()
-    read = tables.read
     paths: list[Path] = []
-    monkeypatch.setattr(tables, "read", lambda path: (paths.append(path), read(path))[1])
+    read = tables.read
+
+    def reading(path: Path) -> Published:
+        paths.append(path)
+        return read(path)
+
+    monkeypatch.setattr(tables, "read", reading)
     said = CliRunner().invoke(app, ["status", "correlation", "-P", "smoke"]).output
     assert "3 of 6 runs trained, 3 of them lack measures, 3 missing" in said
     assert f"missing on 3 runs: {next(iter(REGISTRY.values())).measures[0].name}" in said

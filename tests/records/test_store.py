@@ -1,8 +1,10 @@
 import json
 import tempfile
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,8 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prunability.foundation.errors import PrunabilityError
+from prunability.foundation.execution import project_root
+from prunability.foundation.files import digest
 from prunability.measures import TrainedRun
 from prunability.records.store import Measured, Record, RunStore, checksum_of
+from prunability.records.tables import find
 from prunability.training.config import RunConfig
 from prunability.training.course import Result
 
@@ -63,13 +68,63 @@ def test_truncated_is_an_error_and_stays(store: RunStore, small_run: RunConfig, 
         lambda raw: raw.update(seconds={}),
     ],
 )
-def test_edited_is_an_error(store: RunStore, small_run: RunConfig, edit: object) -> None:
+def test_edited_is_an_error(store: RunStore, small_run: RunConfig, edit: Callable[[Any], object]) -> None:
     path = store.path(small_run)
     raw = json.loads(path.read_text())
-    edit(raw)  # type: ignore[operator]
+    edit(raw)
     path.write_text(json.dumps(raw))
     with pytest.raises(PrunabilityError, match=path.name):
         store.load(small_run)
+
+
+@pytest.mark.parametrize(
+    ("edit", "why"),
+    [
+        (lambda raw: raw.pop("weights"), r"weights: Field required\. It is not used"),
+        (lambda raw: raw.update(colour="red"), "colour: Unexpected keyword argument .got 'red'"),
+        (lambda raw: raw["result"].update(steps=1.5), "result.steps: Input should be a valid integer.* .got 1.5"),
+        (lambda raw: raw["result"].update(status="lost"), "result.status: Input should be 'converged'"),
+        (lambda raw: raw["result"].pop("curve"), "result.curve: Field required"),
+        (lambda raw: raw["result"].update(curve=[[0.1]]), "result.curve.0.1: Field required"),
+        (lambda raw: raw["config"]["network"].update(width=0), "config.network.nin.width: Input should be greater"),
+        (lambda raw: raw["measures"]["size"].update(unit="one"), "measures.size.unit: Unexpected keyword argument"),
+        (lambda raw: raw["measures"]["size"]["values"].update(count="many"), "measures.size.values.count: Input"),
+    ],
+)
+def test_what_is_wrong_in_a_record_is_said(
+    store: RunStore, small_run: RunConfig, edit: Callable[[Any], object], why: str
+) -> None:
+    """Of a record that is whole, but written by other code."""
+    path = store.path(small_run)
+    raw = json.loads(path.read_text())
+    del raw["checksum"]
+    edit(raw)
+    path.write_text(json.dumps(raw | {"checksum": digest(raw)}))
+    with pytest.raises(PrunabilityError, match=rf"{path.name}: {why}"):
+        store.load(small_run)
+
+
+@pytest.mark.parametrize("content", ["[]", "3", "null", '{"checksum": NaN}', '{"checksum": "", "x": NaN}', "\xff"])
+def test_what_is_no_record_is_an_error(store: RunStore, small_run: RunConfig, content: str) -> None:
+    store.path(small_run).write_text(content, encoding="latin-1")
+    with pytest.raises(PrunabilityError, match=rf"{store.path(small_run).name}: (it is not|its content)"):
+        store.load(small_run)
+
+
+def test_reading_changes_no_byte(store: RunStore, small_run: RunConfig, tmp_path: Path) -> None:
+    """Neither of a fresh record nor of published ones, saved anew from what was read."""
+    table = find(project_root() / "results", "correlation", "quick")
+    assert table is not None
+    first, second = RunStore(tmp_path / "first"), RunStore(tmp_path / "second")
+    fresh = store.load(small_run)
+    assert fresh is not None
+    for record in (fresh, *table.records[::20]):
+        first.save(record)
+        read = first.load(record.config)
+        assert read == record
+        second.save(read)
+        assert first.path(record.config).read_bytes() == second.path(record.config).read_bytes()
+    assert first.path(small_run).read_bytes() == store.path(small_run).read_bytes()
 
 
 def test_a_renamed_record_is_an_error(store: RunStore, small_run: RunConfig) -> None:

@@ -62,7 +62,7 @@ def test_an_edited_or_damaged_table_is_an_error(table: Published, tmp_path: Path
         read(path)
     write(path, table)
     _edited(path, lambda frame: frame.__setitem__("config.version", 99))
-    with pytest.raises(PrunabilityError, match=r"perhaps of a newer one \(version: [^\n]*99\)\)$"):
+    with pytest.raises(PrunabilityError, match=r"perhaps of a newer one \(config\.version: [^\n]*99\)\)$"):
         read(path)
     write(path, table)
     _edited(path, lambda frame: frame.pop("weights"))
@@ -107,3 +107,10 @@ def test_what_is_published_is_of_this_code(path: Path) -> None:
     assert len(sources.of_study(study, found.records)) == len(found.records)
     assert path.with_suffix(".md").read_text() == document(found)
     assert any(record.curves for record in found.records)
+
+
+@pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_what_is_published_is_written_as_it_was_read(path: Path, tmp_path: Path) -> None:
+    write(tmp_path / "again.parquet", read(path))
+    again, published = (parquet.read_table(file) for file in (tmp_path / "again.parquet", path))
+    assert again.equals(published, check_metadata=True)
