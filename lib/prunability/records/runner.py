@@ -4,17 +4,16 @@ import math
 import os
 import threading
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
-import joblib
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.execution import Execution
 from prunability.foundation.files import writable
+from prunability.foundation.processes import as_they_end
 from prunability.foundation.progress import progress, waiting
 from prunability.measures import REGISTRY
 from prunability.records.locks import elsewhere
@@ -194,13 +193,10 @@ def _extent(config: RunConfig) -> tuple[int, int]:
 
 def _compute(place: Place, job: Job, work: list[list[RunConfig]], processes: int, title: str) -> list[Ending]:
     """Do jobs in parallel processes; returns how their runs ended, those that other processes are at left out."""
-    pool = joblib.Parallel(min(processes, len(work)), return_as="generator_unordered")
     ended: list[Ending] = []
     try:
-        with progress(sum(map(len, work)), f"{title}: {WORDS[job]}") as tick, warnings.catch_warnings():
-            # A worker that has been idle is replaced; joblib warns of it, nothing is lost.
-            warnings.filterwarnings("ignore", "A worker stopped", UserWarning)
-            for endings in pool(joblib.delayed(_attempt)(place, job, configs) for configs in work):
+        with progress(sum(map(len, work)), f"{title}: {WORDS[job]}") as tick:
+            for endings in as_they_end(_attempt, [(place, job, configs) for configs in work], processes):
                 for ending in endings:
                     tick(ending.note)
                 ended += endings

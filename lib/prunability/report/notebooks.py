@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import joblib
 import nbformat
 import papermill
 from nbclient.exceptions import DeadKernelError
@@ -19,6 +18,7 @@ from traitlets.config import Config
 from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.execution import cores, project_root
 from prunability.foundation.files import writable
+from prunability.foundation.processes import as_they_end
 from prunability.records.runner import Snapshot
 from prunability.records.sources import Chosen, check, choose, gather
 from prunability.report.session import Parameters, validate
@@ -91,9 +91,7 @@ def execute(notebooks: Sequence[Path], values: Mapping[str, Any], workers: int =
         gather(opened[study], execution, stored.get(study))
     changed = _changed(next(iter(checked.values())))
     jobs = [(path, changed, folder) for path in notebooks]
-    pool = joblib.Parallel(min(cores(), len(jobs)))
-    done: list[Path] = pool(joblib.delayed(_execute)(*job) for job in jobs)
-    return done
+    return sorted(as_they_end(_execute, jobs, cores()))
 
 
 def _changed(parameters: Parameters) -> dict[str, Any]:
