@@ -186,6 +186,24 @@ def test_curves_come_from_the_record_else_from_the_weights(
     assert Curves(study, bare, fresh).example(rows).loss == ordered["train_loss"].iloc[-1]
 
 
+def test_curves_are_drawn_from_a_store_that_can_only_be_read(
+    made: tuple[Study, Execution], fresh: Execution
+) -> None:
+    study, execution = made
+    record = replace(survey(study, execution).done[-1], curves={})
+    shutil.copytree(execution.runs, fresh.runs, ignore=shutil.ignore_patterns("locks"))
+    store = RunStore(fresh.runs)
+    before = store.path(record.config).read_bytes()
+    (fresh.runs / "locks").touch()  # who may write anywhere cannot make a folder of it
+    with pytest.raises(OSError, match="locks"):
+        store.save(record)
+    curves = Curves(study, [record], fresh)
+    drawn = curves.of(record.config.hash, "magnitude", 4)
+    assert len(drawn) == 4
+    assert curves.records[0].curves == {"magnitude_4": drawn}
+    assert store.path(record.config).read_bytes() == before
+
+
 def test_weights_of_another_training_draw_no_curve(
     made: tuple[Study, Execution], fresh: Execution, tmp_path: Path
 ) -> None:

@@ -70,6 +70,13 @@ def test_publishing(made: tuple[Study, Execution], table: Published, fresh: Exec
     assert transfer.finished(made[0], 0, fresh) == table
     with pytest.raises(PrunabilityError, match="is of seed 0, these runs are of seed 1"):
         transfer.finished(made[0], 1, fresh)
+    # Of one name and other content, as two folders may be.
+    theirs = replace(made[0], data=made[0].data._replace(checksum="0" * 64))
+    both = (
+        rf"is of digits \(checksum {made[0].data.checksum[:12]}…\), these runs are of digits \(checksum 0{{12}}…\)"
+    )
+    with pytest.raises(PrunabilityError, match=both):
+        transfer.finished(theirs, 0, fresh)
 
 
 def test_a_record_without_weights_is_made_again_for_a_new_measure(

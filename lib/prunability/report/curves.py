@@ -1,6 +1,7 @@
 """Loss curves of a study's networks: from their records, else from their weights, and then kept."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import pandas as pd
@@ -48,7 +49,8 @@ class Curves:
         with one_thread():
             found = loss_curve(TrainedRun(record.config, data, *weights, record.result), pruner, resolution)
         self.records[self.places[run]] = record = replace(record, curves={**record.curves, key: found})
-        self.store.save(record)
+        with suppress(OSError):  # a store that can only be read draws them anew each time
+            self.store.save(record)
         return found
 
     def example(self, table: pd.DataFrame) -> Example:

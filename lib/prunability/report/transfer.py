@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from prunability.analysis.tables import compared, runs_table
+from prunability.data.images import identity
 from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.execution import Execution
 from prunability.foundation.files import writable
@@ -29,19 +30,19 @@ def finished(study: Study, seed: int, execution: Execution) -> Published:
     known = find(execution.results, study.name, study.profile)
     if known is not None:
         path = place(execution.results, study.name, study.profile)
-        for theirs, own, what in (
-            (known.origin.data.checksum, study.data.checksum, (known.origin.data.title, study.data.title)),
-            (known.origin.seed, seed, (f"seed {known.origin.seed}", f"seed {seed}")),
-            (known.version, VERSION, (f"version {known.version}", f"version {VERSION}")),
+        images = [identity(data.title, data.checksum) for data in (known.origin.data, study.data)]
+        for same, theirs, own in (
+            (known.origin.data.checksum == study.data.checksum, *images),
+            (known.origin.seed == seed, f"seed {known.origin.seed}", f"seed {seed}"),
+            (known.version == VERSION, f"version {known.version}", f"version {VERSION}"),
         ):
-            if theirs != own:
+            if not same:
                 raise PrunabilityError(
-                    f"{path} is of {what[0]}, these runs are of {what[1]}: the two are never mixed. Move that "
-                    "table away first"
+                    f"{path} is of {theirs}, these runs are of {own}: the two are never mixed. Move that table "
+                    "away first"
                 )
-    found = {record.config.hash: record for record in known.records} if known else {}
-    found |= {record.config.hash: record for record in survey(study, execution).done}
-    records = of_study(study, list(found.values()))
+    # Of a run that both have, the store's record is taken.
+    records = of_study(study, [*(known.records if known else ()), *survey(study, execution).done])
     if not records:
         raise PrunabilityError(
             f"{study.name}, {study.profile}, {study.data.title}: no run is finished in {execution.runs}"
