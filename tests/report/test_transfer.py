@@ -77,6 +77,8 @@ def test_publishing(made: tuple[Study, Execution], table: Published, fresh: Exec
     )
     with pytest.raises(PrunabilityError, match=both):
         transfer.finished(theirs, 0, fresh)
+    moved = replace(made[0], data=made[0].data._replace(title="my digits"))
+    assert transfer.finished(moved, 0, fresh).records == table.records
 
 
 def test_a_record_without_weights_is_made_again_for_a_new_measure(
