@@ -11,8 +11,9 @@ from prunability.cli import app
 from prunability.foundation.execution import Execution
 from prunability.measures import REGISTRY
 from prunability.records import tables
+from prunability.records.runner import complete
 from prunability.records.store import Record, RunStore
-from prunability.records.tables import Published, place, write
+from prunability.records.tables import Published, table_path, write
 from prunability.report import session
 from prunability.report.session import open_session
 from prunability.studies.grid import Study
@@ -49,6 +50,11 @@ def test_a_command_reads_each_record_of_a_finished_study_once(
     assert reads == once_each(study)
 
 
+def test_nothing_to_complete_is_seen_at_one_reading(made: tuple[Study, Execution], reads: Counter[str]) -> None:
+    complete(*made)
+    assert reads == once_each(made[0])
+
+
 def test_a_notebook_reads_each_record_once(
     made: tuple[Study, Execution], tmp_path: Path, reads: Counter[str]
 ) -> None:
@@ -70,7 +76,7 @@ def test_status_reads_store_and_table_once_while_measures_and_runs_are_missing(
     study, execution = made
     here = execution.model_copy(update={"runs": tmp_path / "runs", "results": tmp_path / "results"})
     monkeypatch.setattr(session, "project_root", lambda: tmp_path)
-    write(place(here.results, "correlation", "smoke"), table)
+    write(table_path(here.results, "correlation", "smoke"), table)
     store = RunStore(here.runs)
     for record in table.records[1:4]:
         bare = replace(record, weights=store.save_weights(record.config, {}, {}), measures={})
@@ -88,4 +94,4 @@ def test_status_reads_store_and_table_once_while_measures_and_runs_are_missing(
     assert "3 of 6 runs trained, 3 of them lack measures, 3 missing" in said
     assert f"missing on 3 runs: {next(iter(REGISTRY.values())).measures[0].name}" in said
     assert reads == once_each(study)
-    assert paths == [place(here.results, "correlation", "smoke")]
+    assert paths == [table_path(here.results, "correlation", "smoke")]

@@ -18,7 +18,7 @@ from prunability.measures.search import PRUNERS
 from prunability.records.runner import survey
 from prunability.records.sources import Chosen, choose, gather, origin_of
 from prunability.records.store import RunStore
-from prunability.records.tables import Published, place, write
+from prunability.records.tables import Published, table_path, write
 from prunability.report.curves import Curves
 from prunability.report.figures import style
 from prunability.report.session import Parameters, Session
@@ -37,7 +37,7 @@ def shown(execution: Execution) -> Chosen:
 def test_own_runs_are_made_and_published_ones_are_only_shown(
     made: tuple[Study, Execution], table: Published, fresh: Execution
 ) -> None:
-    write(place(fresh.results, "correlation", "smoke"), replace(table, records=table.records[:4]))
+    write(table_path(fresh.results, "correlation", "smoke"), replace(table, records=table.records[:4]))
     found = gather(shown(fresh), fresh)
     assert found.words == "Runs on digits: 4 from the published table; 2 of the study's runs are missing."
     assert found.records == list(table.records[:4])
@@ -63,7 +63,7 @@ def test_own_runs_are_made_and_published_ones_are_only_shown(
 def test_which_runs_are_shown_where_nothing_is_said(table: Published, tmp_path: Path) -> None:
     assert origin_of("small", "", "", tmp_path) == "own"
     for profile in ("small", "smoke"):
-        write(place(tmp_path, "correlation", profile), table)
+        write(table_path(tmp_path, "correlation", profile), table)
     assert origin_of("small", "", "", tmp_path) == "published"
     assert origin_of("small", "", "folder:images", tmp_path) == "own"
     assert origin_of("small", "own", "", tmp_path) == "own"
@@ -80,7 +80,7 @@ def test_a_table_of_other_images_or_an_earlier_version_is_shown_as_what_it_is(
     smoke = studies.correlation.PROFILES["smoke"]
     monkeypatch.setitem(studies.correlation.PROFILES, "smoke", replace(smoke, data="cifar10"))
     old = replace(table, records=tuple(replace(r, config=earlier(r.config)) for r in table.records))
-    write(place(fresh.results, "correlation", "smoke"), old)
+    write(table_path(fresh.results, "correlation", "smoke"), old)
     chosen = shown(fresh)
     assert {run.version for run in chosen.study.runs} == {EARLIEST}
     found = gather(chosen, fresh)
@@ -96,12 +96,12 @@ def test_a_table_of_other_images_or_an_earlier_version_is_shown_as_what_it_is(
     note = session.save(figure, "losses", rows).get_supxlabel().replace("\n", " ")
     assert note.startswith(f"digits, profile smoke (made by version {EARLIEST} of the protocol), n = ")
     named = replace(old, origin=replace(old.origin, data=old.origin.data._replace(title=CIFAR10.title)))
-    write(place(fresh.results, "correlation", "smoke"), named)
+    write(table_path(fresh.results, "correlation", "smoke"), named)
     assert "other images" not in gather(shown(fresh), fresh).words
     # They are never mixed with runs of now.
     assert not {run.hash for run in chosen.study.runs} & {r.config.hash for r in table.records}
     mixed = replace(table, records=(*old.records[:3], *table.records[3:]))
-    write(place(fresh.results, "correlation", "smoke"), mixed)
+    write(table_path(fresh.results, "correlation", "smoke"), mixed)
     with pytest.raises(PrunabilityError, match=f"its runs are of several versions, {EARLIEST}, {VERSION}"):
         shown(fresh)
 
@@ -114,7 +114,7 @@ def test_a_measure_that_a_table_lacks_is_named_once(
     table: Published, fresh: Execution, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(REGISTRY, "path_norm", replace(REGISTRY["path_norm"], version=99))
-    write(place(fresh.results, "correlation", "smoke"), table)
+    write(table_path(fresh.results, "correlation", "smoke"), table)
     found = gather(shown(fresh), fresh)
     assert found.missing == 0
     assert found.words.endswith("No value is there of path norm: measured anew, or defined anew, since.")
@@ -149,7 +149,7 @@ def test_a_part_of_a_large_study_is_shown_as_what_it_is(
 ) -> None:
     smoke = studies.correlation.PROFILES["smoke"]
     monkeypatch.setitem(studies.correlation.PROFILES, "smoke", replace(smoke, gpu=True))
-    write(place(fresh.results, "correlation", "smoke"), replace(table, records=table.records[:4]))
+    write(table_path(fresh.results, "correlation", "smoke"), replace(table, records=table.records[:4]))
     session = Session(shown(fresh), Parameters(profile="smoke", figures=str(tmp_path / "figures")), fresh)
     rows = session.complete()
     assert len(rows) == 4

@@ -15,7 +15,7 @@ from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.execution import project_root
 from prunability.records import sources
 from prunability.records.schema import document, meaning
-from prunability.records.tables import Published, find, place, read, row_of, write
+from prunability.records.tables import Published, find, read, row_of, table_path, write
 
 
 def test_a_table_loses_nothing_but_weights(table: Published, tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_an_edited_or_damaged_table_is_an_error(table: Published, tmp_path: Path
 def test_a_table_is_found_at_its_own_place_only(table: Published, tmp_path: Path) -> None:
     assert find(tmp_path, "correlation", "smoke") is None
     for profile in ("smoke", "small"):
-        write(place(tmp_path, "correlation", profile), table)
+        write(table_path(tmp_path, "correlation", profile), table)
     assert find(tmp_path, "correlation", "smoke") == table
     with pytest.raises(PrunabilityError, match="a table of correlation, smoke, not of correlation, small"):
         find(tmp_path, "correlation", "small")

@@ -13,7 +13,7 @@ from prunability.analysis.tables import TARGETS
 from prunability.claims import case_of, of_study
 from prunability.claims.sensitivity import sensitivity, variations
 from prunability.measures import HEADLINE_MEASURE, all_measures
-from prunability.records.tables import place, write
+from prunability.records.tables import table_path, write
 from prunability.report import session
 from prunability.report.figures import overview as plots
 from prunability.report.figures import style
@@ -89,7 +89,7 @@ def test_every_profile_with_results_is_shown(tmp_path: Path, monkeypatch: pytest
     execution = opened.evidence[0].session.execution
     made = finished(opened.evidence[0].session.study, 0, execution)
     table = replace(made, origin=replace(made.origin, profile="copy"), records=made.records[:5])
-    write(place(execution.results, "correlation", "copy"), table)
+    write(table_path(execution.results, "correlation", "copy"), table)
     both = open_overview(profile="smoke", device="cpu")
     shown = {(found.session.study.name, found.session.study.profile) for found in both.evidence}
     assert shown == {("correlation", "smoke"), ("double-descent", "smoke"), ("correlation", "copy")}
@@ -99,13 +99,13 @@ def test_every_profile_with_results_is_shown(tmp_path: Path, monkeypatch: pytest
     verdicts, moved = both.verdicts(), both.sensitivity()
     before = verdicts.assign(verdict="supported").query("profile == 'smoke'")
     assert both.unreadable == ()
-    place(execution.results, "correlation", "narrow").parent.mkdir()
-    place(execution.results, "correlation", "narrow").write_bytes(b"PAR1")
+    table_path(execution.results, "correlation", "narrow").parent.mkdir()
+    table_path(execution.results, "correlation", "narrow").write_bytes(b"PAR1")
     without = open_overview(profile="smoke", device="cpu")
     assert [found.session.study.profile for found in without.evidence] == ["smoke", "smoke", "copy"]
     assert "**Left out**" in text.where(without)
     assert "narrow/correlation.parquet: it is not a whole table of runs" in without.unreadable[0]
-    place(execution.results, "correlation", "narrow").unlink()
+    table_path(execution.results, "correlation", "narrow").unlink()
     assert set(verdicts["claim"]) == {f"C{number}" for number in range(1, 7)}
     assert set(verdicts["verdict"]) == {"insufficient n"}
     assert list(dict.fromkeys(verdicts["profile"])) == ["smoke", "copy"]

@@ -16,7 +16,7 @@ from prunability.measures import REGISTRY
 from prunability.records import runner
 from prunability.records.runner import Job, complete, survey
 from prunability.records.store import RunStore
-from prunability.records.tables import Published, place, read, write
+from prunability.records.tables import Published, read, table_path, write
 from prunability.records.workers import Ending, Place
 from prunability.report import session, transfer
 from prunability.studies.grid import Study
@@ -137,7 +137,7 @@ def test_status_says_what_need_not_be_trained(
     monkeypatch.setattr(session, "project_root", lambda: tmp_path)
     command = ["status", "correlation", "-P", "smoke"]
     assert "published" not in CliRunner().invoke(app, command).output
-    write(place(tmp_path / "results", "correlation", "smoke"), replace(table, records=table.records[:4]))
+    write(table_path(tmp_path / "results", "correlation", "smoke"), replace(table, records=table.records[:4]))
     store = RunStore(tmp_path / "runs")
     store.save(table.records[0])
     store.checkpoint(made[0].runs[5]).touch()

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 # Not tqdm.auto: in a notebook it asks for widgets, which stay behind in the file, and warns where there are none.
 from tqdm import tqdm
@@ -12,16 +12,12 @@ LINE_EVERY = 15.0
 LINE = "{desc}: {n_fmt}/{total_fmt}, {elapsed} gone, about {remaining} left{postfix}"
 
 
-class Tick(Protocol):
-    """Called once for each finished piece of work, with a word on it."""
-
-    def __call__(self, note: str) -> None:
-        """Count one more."""
-
-
 @contextmanager
-def progress(total: int, title: str) -> Iterator[Tick]:
-    """Show how far ``total`` pieces of work are; a notebook keeps none of it once they are done."""
+def progress(total: int, title: str) -> Iterator[Callable[[str], None]]:
+    """Show how far ``total`` pieces of work are; a notebook keeps none of it once they are done.
+
+    Yields what is called once for each finished piece, with a word on it.
+    """
     look: dict[str, Any]
     if (show := _notebook_line()) is not None:
         look = {"file": _Line(show), "bar_format": "{bar:20} " + LINE, "ascii": " █", "leave": False}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from prunability.data.sources import CIFAR10, at_hand, load_images
+from prunability.data.sources import CIFAR10, at_hand
 from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.execution import Execution
 from prunability.measures import REGISTRY
@@ -15,7 +15,7 @@ from prunability.records.runner import Snapshot, completed, survey
 from prunability.records.store import Record
 from prunability.records.tables import Published
 from prunability.records.workers import lacking
-from prunability.studies import Study, expand, find_profile, having
+from prunability.studies import Study, expand, find_profile, having, open_study
 from prunability.training.config import VERSION
 
 From = Literal["own", "published"]
@@ -49,9 +49,9 @@ class Gathered:
     def words(self) -> str:
         """In a line or two, for a notebook."""
         lacking = f"; {self.missing} of the study's runs are missing" if self.missing else ""
-        found = f"{len(self.records)} from the {self.origin}" if self.records else "none"
+        runs = f"{len(self.records)} from the {self.origin}" if self.records else "none"
         made = f", made by version {self.version} of the protocol" if self.version != VERSION else ""
-        said = f"Runs on {self.title}: {found}{made}{lacking}."
+        said = f"Runs on {self.title}: {runs}{made}{lacking}."
         if self.instead_of:
             said += f" The profile names {self.instead_of}: the runs shown are on other images."
         if self.without:
@@ -72,7 +72,7 @@ def origin_of(profile: str, wanted: str, data: str, results: Path) -> From:
     if wanted:
         raise PrunabilityError(f"runs_from: {wanted!r} must be own, published, or empty for the usual")
     studies = having(profile)
-    known = any(tables.place(results, study, profile).exists() for study in studies)
+    known = any(tables.table_path(results, study, profile).exists() for study in studies)
     made_here = any(find_profile(study, profile).made_here for study in studies)
     return "own" if data or made_here or not known else "published"
 
@@ -83,7 +83,7 @@ def choose(study: str, profile: str, data: str, seed: int, origin: From, executi
     Raises:
         PrunabilityError: a name is unknown, the data cannot be had or do not fit, or nothing is published.
     """
-    found = find_profile(study, profile)
+    size = find_profile(study, profile)
     if origin == "published":
         table = tables.find(execution.results, study, profile)
         if table is None:
@@ -99,10 +99,10 @@ def choose(study: str, profile: str, data: str, seed: int, origin: From, executi
                 f"seed={seed} goes with one's own runs: published ones are of seed {table.origin.seed}"
             )
         return of_table(table)
-    source, folder = data or found.data, execution.data
-    if found.gpu and not at_hand(source, folder):  # nothing is downloaded only to be refused
-        check(expand(study, profile, found, source, CIFAR10, seed), execution)
-    return Chosen(expand(study, profile, found, source, load_images(source, folder).facts, seed))
+    source = data or size.data
+    if size.gpu and not at_hand(source, execution.data):  # nothing is downloaded only to be refused
+        check(expand(study, profile, size, source, CIFAR10, seed), execution)
+    return Chosen(open_study(study, profile, data, seed, execution.data))
 
 
 def of_table(table: Published) -> Chosen:

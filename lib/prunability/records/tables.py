@@ -70,7 +70,7 @@ def source_checksum() -> str:
     return total.hexdigest()
 
 
-def place(results: Path, study: str, profile: str) -> Path:
+def table_path(results: Path, study: str, profile: str) -> Path:
     """Where the published table of a study is, or would be."""
     return results / profile / f"{study}.parquet"
 
@@ -124,7 +124,7 @@ def find(results: Path, study: str, profile: str) -> Published | None:
     Raises:
         PrunabilityError: it is no whole table, or one of another study or profile.
     """
-    path = place(results, study, profile)
+    path = table_path(results, study, profile)
     if not path.exists():
         return None
     try:

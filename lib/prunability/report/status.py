@@ -8,7 +8,7 @@ from prunability.analysis.tables import left_out, runs_table
 from prunability.measures import REGISTRY
 from prunability.records.runner import Snapshot
 from prunability.records.store import RunStore
-from prunability.records.tables import Published, place
+from prunability.records.tables import Published, table_path
 from prunability.records.workers import lacking
 
 
@@ -44,5 +44,5 @@ def published_lines(snapshot: Snapshot, table: Published | None) -> Iterator[str
     theirs = {record.config.hash for record in table.records} if table else set()
     if spared := sum(run.hash in theirs for run in snapshot.untrained):
         study = snapshot.study
-        path = os.path.relpath(place(snapshot.execution.results, study.name, study.profile))
+        path = os.path.relpath(table_path(snapshot.execution.results, study.name, study.profile))
         yield f"  {spared} of the missing are in the published table: `prunability import {path}` takes them"

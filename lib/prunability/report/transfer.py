@@ -11,7 +11,7 @@ from prunability.records.runner import survey
 from prunability.records.schema import document
 from prunability.records.sources import of_study
 from prunability.records.store import RunStore
-from prunability.records.tables import Origin, Published, find, place, read, source_checksum, write
+from prunability.records.tables import Origin, Published, find, read, source_checksum, table_path, write
 from prunability.records.workers import lacking
 from prunability.report.curves import Curves
 from prunability.studies import Study
@@ -29,7 +29,7 @@ def finished(study: Study, seed: int, execution: Execution) -> Published:
     """
     known = find(execution.results, study.name, study.profile)
     if known is not None:
-        path = place(execution.results, study.name, study.profile)
+        path = table_path(execution.results, study.name, study.profile)
         images = [identity(data.title, data.checksum) for data in (known.origin.data, study.data)]
         for same, theirs, own in (
             (known.origin.data.checksum == study.data.checksum, *images),
@@ -55,7 +55,7 @@ def finished(study: Study, seed: int, execution: Execution) -> Published:
 
 def publish(table: Published, execution: Execution) -> Path:
     """Write the published table of a study and the page that documents it; returns the table's path."""
-    path = place(execution.results, table.origin.study, table.origin.profile)
+    path = table_path(execution.results, table.origin.study, table.origin.profile)
     writable(path.parent, "results")
     write(path, table)
     path.with_suffix(".md").write_text(document(table), encoding="utf-8")
