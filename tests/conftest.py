@@ -128,3 +128,25 @@ def fresh(made: tuple[Study, Execution], tmp_path: Path) -> Execution:
 @pytest.fixture
 def table(made: tuple[Study, Execution]) -> Published:
     return transfer.finished(made[0], 0, made[1])
+
+
+@pytest.fixture
+def execution(tmp_path: Path) -> Execution:
+    return Execution(
+        device="cpu", workers=1, runs=tmp_path / "runs", data=tmp_path / "data", results=tmp_path / "results"
+    )
+
+
+@pytest.fixture
+def study(execution: Execution) -> Study:
+    whole = studies.open_study("correlation", "smoke", "", 0, execution.data)
+    return replace(whole, runs=whole.runs[:3])
+
+
+@pytest.fixture
+def short_runs(study: Study, monkeypatch: pytest.MonkeyPatch) -> Study:
+    """Two runs of one shape and one of another, of a few epochs, and few measures."""
+    for name in REGISTRY.keys() - {"path_norm", "parameter_count"}:
+        monkeypatch.delitem(REGISTRY, name)
+    few = {run: run.training.model_copy(update={"max_epochs": 3}) for run in study.runs}
+    return replace(study, runs=tuple(run.model_copy(update={"training": few[run]}) for run in study.runs))

@@ -1,7 +1,9 @@
 """What tests of several modules use."""
 
+import importlib.util
 import math
 from collections.abc import Sequence
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from prunability.foundation.execution import project_root
 from prunability.measures import REGISTRY, Estimated, TrainedRun
 from prunability.measures.search import Pruner
 from prunability.training.config import RunConfig
@@ -65,6 +68,17 @@ def slow_losses(
         losses.append(total / len(orders))
     net.load_state_dict(state)
     return losses
+
+
+def benchmark(name: str) -> ModuleType:
+    """A benchmark as a module."""
+    path = project_root() / "benchmarks" / f"{name}.py"
+    specification = importlib.util.spec_from_file_location(f"{name}_benchmark", path)
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
 
 
 def slow_answer(losses: list[float], limit: float) -> float:

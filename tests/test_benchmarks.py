@@ -1,26 +1,16 @@
 """What the benchmarks wrote is what the code says."""
 
-import importlib.util
 import json
-from types import ModuleType
 
 import numpy as np
 import pytest
 
+from helpers import benchmark
 from prunability.claims import CLAIMS
 from prunability.foundation.execution import project_root
 from prunability.measures import REGISTRY
 
 ROOT = project_root()
-
-
-def benchmark(name: str) -> ModuleType:
-    specification = importlib.util.spec_from_file_location(f"{name}_benchmark", ROOT / "benchmarks" / f"{name}.py")
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
 
 
 def test_the_list_of_measures_is_that_of_the_code() -> None:

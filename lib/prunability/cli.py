@@ -2,13 +2,11 @@
 
 import _thread
 import math
-import os
 import signal
 import sys
 import threading
 import time
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -16,20 +14,17 @@ from typing import Annotated
 import typer
 
 import prunability
-from prunability.analysis.tables import left_out, runs_table
 from prunability.claims.reproduction import reproduction, words
 from prunability.data.sources import at_hand, load_images
 from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.execution import Execution, seconds_of
 from prunability.foundation.files import writable
-from prunability.measures import REGISTRY
 from prunability.records import tables
-from prunability.records.runner import complete, survey
-from prunability.records.sources import of_study
-from prunability.records.store import RunStore
-from prunability.records.workers import lacking
+from prunability.records.runner import completed, survey
+from prunability.records.tables import Published
 from prunability.report import transfer
 from prunability.report.session import Parameters, validate
+from prunability.report.status import progress_lines, published_lines
 from prunability.studies import STUDIES, Study, find_profile, having, open_study, profiles
 
 # Of a limit of time, what is kept for ending cleanly, and the most that is, in seconds.
@@ -66,10 +61,11 @@ def run(
 ) -> None:
     """Train and measure what a study lacks. Finished runs are kept whatever happens."""
     with _explained(), _limited(seconds_of(time_limit)) as until:
-        opened, execution = _open(study, profile, data, seed, device, runs, workers)
-        _spared(opened, execution)
-        complete(opened, execution, until)
-        _report(opened, execution)
+        snapshot = survey(*_open(study, profile, data, seed, device, runs, workers))
+        if snapshot.untrained:
+            table, _ = _published(study, profile, snapshot.execution)
+            _echo(published_lines(snapshot, table))
+        _echo(progress_lines(completed(snapshot, until)))
 
 
 @app.command()
@@ -106,7 +102,7 @@ def import_(
     """Add the finished runs of a table to the run store, without weights."""
     with _explained():
         execution = Parameters(runs=runs).execution()
-        new, known = transfer.bring(Path(file).expanduser(), execution)
+        new, known = transfer.add_to_store(Path(file).expanduser(), execution)
         typer.echo(f"{new} runs are new in {execution.runs}, {known} were finished there already")
 
 
@@ -123,17 +119,15 @@ def status(
     """Say what is done, missing and left out, and how long the rest will take."""
     with _explained():
         for name in [study] if study else having(profile):
-            source, execution = data or find_profile(name, profile).data, Parameters(runs=runs).execution(workers)
-            if tables.place(execution.results, name, profile).exists():
-                typer.echo(
-                    f"{name}, {profile}: published table: {tables.in_words(execution.results, name, profile)}"
-                )
-            if at_hand(source, execution.data):
-                opened = _open(name, profile, data, seed, device, runs, workers)
-                _report(*opened)
-                _spared(*opened)
+            execution = _execution(name, profile, data, seed, device, runs, workers)
+            table, words = _published(name, profile, execution)
+            if words:
+                typer.echo(f"{name}, {profile}: published table: {words}")
+            if opened := _opened_here(name, profile, data, seed, execution):
+                snapshot = survey(opened, execution)
+                _echo([*progress_lines(snapshot), *published_lines(snapshot, table)])
             else:
-                typer.echo(f"{name}, {profile}: {source} is not downloaded, so there are no runs of it here")
+                typer.echo(f"{name}, {profile}: its images are not downloaded, so there are no runs of it here")
 
 
 @app.command()
@@ -164,15 +158,15 @@ def compare(
     """Say how one's own finished runs differ from the published ones, and whether the verdicts are the same."""
     with _explained():
         for name in [study] if study else having(profile):
-            execution = Parameters(runs=runs).execution()
+            execution = _execution(name, profile, data, seed, "auto", runs, 1)
             table = tables.find(execution.results, name, profile)
             if table is None:
                 raise PrunabilityError(f"{name}, {profile}: nothing is published in {execution.results}")
-            if not at_hand(data or find_profile(name, profile).data, execution.data):
+            opened = _opened_here(name, profile, data, seed, execution)
+            if opened is None:
                 raise PrunabilityError(
                     f"{name}, {profile}: name your images (--data): these are of {table.origin.data.title}"
                 )
-            opened, execution = _open(name, profile, data, seed, "auto", runs, 1)
             typer.echo(words(reproduction(opened, survey(opened, execution).done, table, seed)))
 
 
@@ -199,6 +193,11 @@ def figures(
             typer.echo(f"wrote {path}")
 
 
+def _echo(lines: Iterable[str]) -> None:
+    for line in lines:
+        typer.echo(line)
+
+
 def _pairs(parameters: list[str]) -> dict[str, str]:
     pairs = {}
     for text in parameters:
@@ -212,49 +211,28 @@ def _pairs(parameters: list[str]) -> dict[str, str]:
 def _open(
     study: str, profile: str, data: str, seed: int, device: str, runs: str, workers: int
 ) -> tuple[Study, Execution]:
-    values = {"profile": profile, "data": data, "seed": seed, "device": device, "runs": runs}
-    parameters = validate(study, values)
-    execution = parameters.execution(workers)
+    execution = _execution(study, profile, data, seed, device, runs, workers)
     return open_study(study, profile, data, seed, execution.data), execution
 
 
-def _report(study: Study, execution: Execution) -> None:
-    found = survey(study, execution)
-    records = [*found.done, *found.unmeasured]
-    typer.echo(
-        f"{study.name}, {study.profile}, {study.data.title}: {len(records)} of {len(study.runs)} runs "
-        f"trained, {len(found.unmeasured)} of them lack measures, {len(found.untrained)} missing"
-    )
-    if begun := sum(RunStore(execution.runs).checkpoint(config).exists() for config in found.untrained):
-        typer.echo(f"  {begun} of the missing {'is' if begun == 1 else 'are'} in training, kept as far as it went")
-    if not execution.runs.is_dir():
-        typer.echo(f"  there is no folder {execution.runs} yet")
-    missing = Counter(name for record in found.unmeasured for name in lacking(record))
-    for name, number in missing.items():
-        members = ", ".join(member.name for member in REGISTRY[name].measures)
-        typer.echo(f"  missing on {number} run{'s' * (number > 1)}: {members}")
-    if records:
-        for reason, number in left_out(runs_table(records)).items():
-            typer.echo(f"  left out of the headline: {number} ({reason})")
-    if found.seconds_left is None:
-        typer.echo("  time left: not known before a first run is finished")
-    elif found.seconds_left:
-        minutes = "under a minute" if found.seconds_left < 60 else f"about {found.seconds_left / 60:.0f} min"
-        typer.echo(f"  time left: {minutes} with {execution.processes} processes")
+def _execution(study: str, profile: str, data: str, seed: int, device: str, runs: str, workers: int) -> Execution:
+    values = {"profile": profile, "data": data, "seed": seed, "device": device, "runs": runs}
+    return validate(study, values).execution(workers)
 
 
-def _spared(study: Study, execution: Execution) -> None:
-    """Say which missing runs need no training, for the published table has them."""
+def _opened_here(study: str, profile: str, data: str, seed: int, execution: Execution) -> Study | None:
+    """The study, None where its images would have to be downloaded only to look."""
+    here = at_hand(data or find_profile(study, profile).data, execution.data)
+    return open_study(study, profile, data, seed, execution.data) if here else None
+
+
+def _published(study: str, profile: str, execution: Execution) -> tuple[Published | None, str]:
+    """The published table of a study's profile, where there is one that can be read, and what is said of it."""
     try:
-        table = tables.find(execution.results, study.name, study.profile)
-    except PrunabilityError:  # said where it is asked for
-        return
-    missing = {config.hash for config in survey(study, execution).untrained}
-    if table and (spared := missing & {record.config.hash for record in of_study(study, list(table.records))}):
-        path = os.path.relpath(tables.place(execution.results, study.name, study.profile))
-        typer.echo(
-            f"  {len(spared)} of the missing are in the published table: `prunability import {path}` takes them"
-        )
+        table = tables.find(execution.results, study, profile)
+    except PrunabilityError as error:
+        return None, str(error)
+    return table, table.words if table else ""
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from prunability.cli import app
 from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.execution import Execution
 from prunability.records.runner import survey
-from prunability.records.tables import Published, place, write
+from prunability.records.tables import Published, table_path, write
 from prunability.report import session
 from prunability.studies.grid import Study
 
@@ -69,6 +69,6 @@ def test_on_the_command_line(
     command = ["compare", "correlation", "-P", "smoke", "--runs", str(made[1].runs)]
     refused = CliRunner().invoke(app, command)
     assert (refused.exit_code, "nothing is published in" in refused.stderr) == (2, True)
-    write(place(tmp_path / "results", "correlation", "smoke"), table)
+    write(table_path(tmp_path / "results", "correlation", "smoke"), table)
     done = CliRunner().invoke(app, command)
     assert (done.exit_code, "6 are the same bit for bit" in done.output) == (0, True)

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from prunability.cli import app
 from prunability.data import folder as folder_module
 from prunability.data.dataset import DataConfig, prepare
-from prunability.data.images import ImageSet, checksum
+from prunability.data.images import TITLES, ImageSet, checksum
 from prunability.data.sources import CIFAR10, load_images
 from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.execution import project_root
@@ -196,8 +196,12 @@ def test_label_noise_is_wrong_and_of_the_right_rate(digits: ImageSet) -> None:
 
 
 def test_wrong_images_and_too_few(digits: ImageSet) -> None:
-    with pytest.raises(PrunabilityError, match="checksum"):
+    ours = rf"these images are digits \(checksum {digits.checksum[:12]}…\), the run asks for "
+    with pytest.raises(PrunabilityError, match=ours + r"others \(checksum 000000000000…\): point `data`"):
         prepare(digits, DataConfig(checksum="0" * 64, n_train=10), CPU, torch.float32)
+    ((known, title),) = TITLES.items()
+    with pytest.raises(PrunabilityError, match=ours + re.escape(f"{title} (checksum {known[:12]}…)")):
+        prepare(digits, DataConfig(checksum=known, n_train=10), CPU, torch.float32)
     with pytest.raises(PrunabilityError, match="n_train 1001"):
         prepare(digits, DataConfig(checksum=digits.checksum, n_train=1001), CPU, torch.float32)
 

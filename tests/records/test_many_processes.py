@@ -29,7 +29,7 @@ from prunability.training.fleet import Fleet
 MEASURES = ("path_norm", "parameter_count", "negative_output_entropy")
 # Its children start with all modules loaded, and nothing of this process.
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["prunability.runner", "prunability.studies", "pytest", "sklearn.datasets"])
+CONTEXT.set_forkserver_preload(["prunability.records.runner", "prunability.studies", "pytest", "sklearn.datasets"])
 
 
 def tiny(folder: Path) -> tuple[Study, Execution]:

@@ -18,7 +18,7 @@ from prunability.measures.search import PRUNERS
 from prunability.records.runner import survey
 from prunability.records.sources import Chosen, choose, gather, origin_of
 from prunability.records.store import RunStore
-from prunability.records.tables import Published, place, write
+from prunability.records.tables import Published, table_path, write
 from prunability.report.curves import Curves
 from prunability.report.figures import style
 from prunability.report.session import Parameters, Session
@@ -37,7 +37,7 @@ def shown(execution: Execution) -> Chosen:
 def test_own_runs_are_made_and_published_ones_are_only_shown(
     made: tuple[Study, Execution], table: Published, fresh: Execution
 ) -> None:
-    write(place(fresh.results, "correlation", "smoke"), replace(table, records=table.records[:4]))
+    write(table_path(fresh.results, "correlation", "smoke"), replace(table, records=table.records[:4]))
     found = gather(shown(fresh), fresh)
     assert found.words == "Runs on digits: 4 from the published table; 2 of the study's runs are missing."
     assert found.records == list(table.records[:4])
@@ -48,7 +48,7 @@ def test_own_runs_are_made_and_published_ones_are_only_shown(
     # The first one diverged there, so it says nothing of this training.
     assert [r.content() for r in found.records] == [r.content() for r in table.records]
     store = RunStore(fresh.runs)
-    assert [run for run in made[0].runs if store.has_weights(run)] == list(made[0].runs[1:])
+    assert [store.has_weights(record) for record in found.records] == [False] + [True] * 5
     assert gather(own(fresh), fresh) == found
     with pytest.raises(PrunabilityError, match="no run of the published table is of this study"):
         gather(replace(shown(fresh), study=own(fresh, seed=1).study), fresh)
@@ -63,7 +63,7 @@ def test_own_runs_are_made_and_published_ones_are_only_shown(
 def test_which_runs_are_shown_where_nothing_is_said(table: Published, tmp_path: Path) -> None:
     assert origin_of("small", "", "", tmp_path) == "own"
     for profile in ("small", "smoke"):
-        write(place(tmp_path, "correlation", profile), table)
+        write(table_path(tmp_path, "correlation", profile), table)
     assert origin_of("small", "", "", tmp_path) == "published"
     assert origin_of("small", "", "folder:images", tmp_path) == "own"
     assert origin_of("small", "own", "", tmp_path) == "own"
@@ -80,7 +80,7 @@ def test_a_table_of_other_images_or_an_earlier_version_is_shown_as_what_it_is(
     smoke = studies.correlation.PROFILES["smoke"]
     monkeypatch.setitem(studies.correlation.PROFILES, "smoke", replace(smoke, data="cifar10"))
     old = replace(table, records=tuple(replace(r, config=earlier(r.config)) for r in table.records))
-    write(place(fresh.results, "correlation", "smoke"), old)
+    write(table_path(fresh.results, "correlation", "smoke"), old)
     chosen = shown(fresh)
     assert {run.version for run in chosen.study.runs} == {EARLIEST}
     found = gather(chosen, fresh)
@@ -96,12 +96,12 @@ def test_a_table_of_other_images_or_an_earlier_version_is_shown_as_what_it_is(
     note = session.save(figure, "losses", rows).get_supxlabel().replace("\n", " ")
     assert note.startswith(f"digits, profile smoke (made by version {EARLIEST} of the protocol), n = ")
     named = replace(old, origin=replace(old.origin, data=old.origin.data._replace(title=CIFAR10.title)))
-    write(place(fresh.results, "correlation", "smoke"), named)
+    write(table_path(fresh.results, "correlation", "smoke"), named)
     assert "other images" not in gather(shown(fresh), fresh).words
     # They are never mixed with runs of now.
     assert not {run.hash for run in chosen.study.runs} & {r.config.hash for r in table.records}
     mixed = replace(table, records=(*old.records[:3], *table.records[3:]))
-    write(place(fresh.results, "correlation", "smoke"), mixed)
+    write(table_path(fresh.results, "correlation", "smoke"), mixed)
     with pytest.raises(PrunabilityError, match=f"its runs are of several versions, {EARLIEST}, {VERSION}"):
         shown(fresh)
 
@@ -114,7 +114,7 @@ def test_a_measure_that_a_table_lacks_is_named_once(
     table: Published, fresh: Execution, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(REGISTRY, "path_norm", replace(REGISTRY["path_norm"], version=99))
-    write(place(fresh.results, "correlation", "smoke"), table)
+    write(table_path(fresh.results, "correlation", "smoke"), table)
     found = gather(shown(fresh), fresh)
     assert found.missing == 0
     assert found.words.endswith("No value is there of path norm: measured anew, or defined anew, since.")
@@ -149,7 +149,7 @@ def test_a_part_of_a_large_study_is_shown_as_what_it_is(
 ) -> None:
     smoke = studies.correlation.PROFILES["smoke"]
     monkeypatch.setitem(studies.correlation.PROFILES, "smoke", replace(smoke, gpu=True))
-    write(place(fresh.results, "correlation", "smoke"), replace(table, records=table.records[:4]))
+    write(table_path(fresh.results, "correlation", "smoke"), replace(table, records=table.records[:4]))
     session = Session(shown(fresh), Parameters(profile="smoke", figures=str(tmp_path / "figures")), fresh)
     rows = session.complete()
     assert len(rows) == 4
@@ -184,6 +184,24 @@ def test_curves_come_from_the_record_else_from_the_weights(
     last = next(place for place, r in enumerate(bare) if r.config.hash == ordered["run"].iloc[-1])
     bare[last] = replace(bare[last], curves={f"{pruner}_25": [0.5] * 25 for pruner in PRUNERS})
     assert Curves(study, bare, fresh).example(rows).loss == ordered["train_loss"].iloc[-1]
+
+
+def test_curves_are_drawn_from_a_store_that_can_only_be_read(
+    made: tuple[Study, Execution], fresh: Execution
+) -> None:
+    study, execution = made
+    record = replace(survey(study, execution).done[-1], curves={})
+    shutil.copytree(execution.runs, fresh.runs, ignore=shutil.ignore_patterns("locks"))
+    store = RunStore(fresh.runs)
+    before = store.path(record.config).read_bytes()
+    (fresh.runs / "locks").touch()  # who may write anywhere cannot make a folder of it
+    with pytest.raises(OSError, match="locks"):
+        store.save(record)
+    curves = Curves(study, [record], fresh)
+    drawn = curves.of(record.config.hash, "magnitude", 4)
+    assert len(drawn) == 4
+    assert curves.records[0].curves == {"magnitude_4": drawn}
+    assert store.path(record.config).read_bytes() == before
 
 
 def test_weights_of_another_training_draw_no_curve(

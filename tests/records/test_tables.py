@@ -15,7 +15,7 @@ from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.execution import project_root
 from prunability.records import sources
 from prunability.records.schema import document, meaning
-from prunability.records.tables import Published, find, place, read, row_of, write
+from prunability.records.tables import Published, find, read, row_of, table_path, write
 
 
 def test_a_table_loses_nothing_but_weights(table: Published, tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_an_edited_or_damaged_table_is_an_error(table: Published, tmp_path: Path
         read(path)
     write(path, table)
     _edited(path, lambda frame: frame.__setitem__("config.version", 99))
-    with pytest.raises(PrunabilityError, match=r"perhaps of a newer one \(version: [^\n]*99\)\)$"):
+    with pytest.raises(PrunabilityError, match=r"perhaps of a newer one \(config\.version: [^\n]*99\)\)$"):
         read(path)
     write(path, table)
     _edited(path, lambda frame: frame.pop("weights"))
@@ -80,7 +80,7 @@ def test_an_edited_or_damaged_table_is_an_error(table: Published, tmp_path: Path
 def test_a_table_is_found_at_its_own_place_only(table: Published, tmp_path: Path) -> None:
     assert find(tmp_path, "correlation", "smoke") is None
     for profile in ("smoke", "small"):
-        write(place(tmp_path, "correlation", profile), table)
+        write(table_path(tmp_path, "correlation", profile), table)
     assert find(tmp_path, "correlation", "smoke") == table
     with pytest.raises(PrunabilityError, match="a table of correlation, smoke, not of correlation, small"):
         find(tmp_path, "correlation", "small")
@@ -107,3 +107,10 @@ def test_what_is_published_is_of_this_code(path: Path) -> None:
     assert len(sources.of_study(study, found.records)) == len(found.records)
     assert path.with_suffix(".md").read_text() == document(found)
     assert any(record.curves for record in found.records)
+
+
+@pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_what_is_published_is_written_as_it_was_read(path: Path, tmp_path: Path) -> None:
+    write(tmp_path / "again.parquet", read(path))
+    again, published = (parquet.read_table(file) for file in (tmp_path / "again.parquet", path))
+    assert again.equals(published, check_metadata=True)

@@ -1,7 +1,7 @@
 """The overview: what a verdict hangs on, how it moves, and what is said of it."""
 
 import re
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +11,9 @@ import pytest
 from prunability import studies
 from prunability.analysis.tables import TARGETS
 from prunability.claims import case_of, of_study
-from prunability.claims.sensitivity import VARIED, sensitivity, variations
+from prunability.claims.sensitivity import sensitivity, variations
 from prunability.measures import HEADLINE_MEASURE, all_measures
-from prunability.records.tables import place, write
+from prunability.records.tables import table_path, write
 from prunability.report import session
 from prunability.report.figures import overview as plots
 from prunability.report.figures import style
@@ -44,7 +44,22 @@ def test_one_thing_is_varied_at_a_time(study: Study) -> None:
     frame = table()
     case = case_of(study, frame, 0)
     settings = {setting: other for _, setting, other in variations(case)}
-    assert len(settings) == len(variations(case)) == 10 + 2 + 2
+    moved = [
+        {f.name for f in fields(case) if getattr(case, f.name) is not getattr(other, f.name)}
+        for other in settings.values()
+    ]
+    assert all(names in ({"headline"}, {"target"}) for names in moved)
+    # Every tolerance of the magnitude pruner, other pruners at its usual one, and every target, once each.
+    known = {
+        name
+        for name in all_measures()
+        if re.match("prunability_(magnitude|(layerwise|random)_absolute_0.1$)", name)
+    }
+    varied_to = [(other.headline, other.target) for _, _, other in variations(case)]
+    assert sorted(varied_to) == sorted(
+        [(name, case.target) for name in known - {case.headline}]
+        + [(case.headline, target) for target in ("test_error", "loss_gap")]
+    )
     found = sensitivity("correlation", case).set_index(["claim", "varied", "setting"])["verdict"]
     assert found["C1", "as it is", ""] == "supported"
     assert found["C1", "pruner", "layerwise"] == "not supported"
@@ -54,7 +69,7 @@ def test_one_thing_is_varied_at_a_time(study: Study) -> None:
     assert found["C1", "rank share", "0.5"] == "supported"
     # Only what a claim depends on is varied.
     varied = {claim: set(found[claim].index.get_level_values("varied")) for claim in ("C1", "C2", "C6")}
-    assert varied["C1"] == {"as it is", "τ", "rank share", *VARIED}
+    assert varied["C1"] == {"as it is", "τ", "rank share", "tolerance", "pruner", "target"}
     assert varied["C2"] == {"as it is", "τ with size", "tolerance", "pruner"}
     assert varied["C6"] == {"as it is", "information", "tolerance", "pruner"}
     by_hand = frame.assign(**{HEADLINE_MEASURE: frame["prunability_layerwise_absolute_0.1"]})
@@ -74,7 +89,7 @@ def test_every_profile_with_results_is_shown(tmp_path: Path, monkeypatch: pytest
     execution = opened.evidence[0].session.execution
     made = finished(opened.evidence[0].session.study, 0, execution)
     table = replace(made, origin=replace(made.origin, profile="copy"), records=made.records[:5])
-    write(place(execution.results, "correlation", "copy"), table)
+    write(table_path(execution.results, "correlation", "copy"), table)
     both = open_overview(profile="smoke", device="cpu")
     shown = {(found.session.study.name, found.session.study.profile) for found in both.evidence}
     assert shown == {("correlation", "smoke"), ("double-descent", "smoke"), ("correlation", "copy")}
@@ -84,13 +99,13 @@ def test_every_profile_with_results_is_shown(tmp_path: Path, monkeypatch: pytest
     verdicts, moved = both.verdicts(), both.sensitivity()
     before = verdicts.assign(verdict="supported").query("profile == 'smoke'")
     assert both.unreadable == ()
-    place(execution.results, "correlation", "narrow").parent.mkdir()
-    place(execution.results, "correlation", "narrow").write_bytes(b"PAR1")
+    table_path(execution.results, "correlation", "narrow").parent.mkdir()
+    table_path(execution.results, "correlation", "narrow").write_bytes(b"PAR1")
     without = open_overview(profile="smoke", device="cpu")
     assert [found.session.study.profile for found in without.evidence] == ["smoke", "smoke", "copy"]
     assert "**Left out**" in text.where(without)
     assert "narrow/correlation.parquet: it is not a whole table of runs" in without.unreadable[0]
-    place(execution.results, "correlation", "narrow").unlink()
+    table_path(execution.results, "correlation", "narrow").unlink()
     assert set(verdicts["claim"]) == {f"C{number}" for number in range(1, 7)}
     assert set(verdicts["verdict"]) == {"insufficient n"}
     assert list(dict.fromkeys(verdicts["profile"])) == ["smoke", "copy"]

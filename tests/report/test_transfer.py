@@ -16,7 +16,7 @@ from prunability.measures import REGISTRY
 from prunability.records import runner
 from prunability.records.runner import Job, complete, survey
 from prunability.records.store import RunStore
-from prunability.records.tables import Published, place, read, write
+from prunability.records.tables import Published, read, table_path, write
 from prunability.records.workers import Ending, Place, lacking
 from prunability.report import session, transfer
 from prunability.studies.grid import Study
@@ -48,7 +48,7 @@ def test_records_are_carried_from_store_to_store(
         assert (brought.exit_code, expected in brought.output) == (0, True)
     after = survey(study, fresh)
     assert after.done == [*theirs[:5], own]
-    assert not store.has_weights(study.runs[4])
+    assert not store.has_weights(after.done[4])
     old = tmp_path / "old.parquet"
     earlier = [replace(r, config=r.config.model_copy(update={"version": EARLIEST})) for r in read(file).records]
     write(old, replace(read(file), records=tuple(earlier)))
@@ -70,6 +70,15 @@ def test_publishing(made: tuple[Study, Execution], table: Published, fresh: Exec
     assert transfer.finished(made[0], 0, fresh) == table
     with pytest.raises(PrunabilityError, match="is of seed 0, these runs are of seed 1"):
         transfer.finished(made[0], 1, fresh)
+    # Of one name and other content, as two folders may be.
+    theirs = replace(made[0], data=made[0].data._replace(checksum="0" * 64))
+    both = (
+        rf"is of digits \(checksum {made[0].data.checksum[:12]}…\), these runs are of digits \(checksum 0{{12}}…\)"
+    )
+    with pytest.raises(PrunabilityError, match=both):
+        transfer.finished(theirs, 0, fresh)
+    moved = replace(made[0], data=made[0].data._replace(title="my digits"))
+    assert transfer.finished(moved, 0, fresh).records == table.records
 
 
 def test_a_record_without_weights_is_made_again_for_a_new_measure(
@@ -130,7 +139,7 @@ def test_status_says_what_need_not_be_trained(
     monkeypatch.setattr(session, "project_root", lambda: tmp_path)
     command = ["status", "correlation", "-P", "smoke"]
     assert "published" not in CliRunner().invoke(app, command).output
-    write(place(tmp_path / "results", "correlation", "smoke"), replace(table, records=table.records[:4]))
+    write(table_path(tmp_path / "results", "correlation", "smoke"), replace(table, records=table.records[:4]))
     store = RunStore(tmp_path / "runs")
     store.save(table.records[0])
     store.checkpoint(made[0].runs[5]).touch()

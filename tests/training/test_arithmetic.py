@@ -1,12 +1,10 @@
 """Results are the same bits in any company, and records say what arithmetic made them."""
 
-import importlib.util
 import json
 import os
 import platform
 import subprocess
 import sys
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -15,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from helpers import benchmark
 from prunability.data.dataset import DataConfig, Dataset, prepare
 from prunability.data.images import ImageSet
 from prunability.foundation.execution import project_root
@@ -171,18 +170,9 @@ def test_a_record_says_what_arithmetic_made_it() -> None:
     assert made["torch"] == torch.__version__
 
 
-def benchmark() -> ModuleType:
-    specification = importlib.util.spec_from_file_location("bits_benchmark", ROOT / "benchmarks" / "bits.py")
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
-
-
 def test_the_bits_are_those_seen_on_this_processor() -> None:
     """Where none were seen on one like this: they are the same twice, and in a fleet as alone."""
-    bits = benchmark()
+    bits = benchmark("bits")
     with one_thread():
         found = {name: compute() for name, compute in bits.GOLDEN.items()}
         here = in_force() | {"python": platform.python_version(), "torch": torch.__version__}

@@ -7,7 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from prunability.data.images import ImageSet
+from prunability.data.images import ImageSet, identity
 from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.fields import Count, Fraction, Frozen
 from prunability.foundation.seeding import generator
@@ -45,8 +45,8 @@ def prepare(images: ImageSet, config: DataConfig, device: torch.device, dtype: t
     """
     if images.checksum != config.checksum:
         raise PrunabilityError(
-            f"the images of {images.title} have checksum {images.checksum[:12]}, the run asks for "
-            f"{config.checksum[:12]}: point `data` at the images the run was trained on"
+            f"these images are {identity(images.title, images.checksum)}, the run asks for "
+            f"{identity('others', config.checksum)}: point `data` at the images the run was trained on"
         )
     total = len(images.labels["train"])
     if config.n_train > total:

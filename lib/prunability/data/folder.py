@@ -22,16 +22,16 @@ def load_folder(path: Path, cache: Path) -> ImageSet:
     if not path.exists():
         raise PrunabilityError(f"data folder:{path}: there is no such folder or archive")
     cached = cache / "decoded" / f"{_fingerprint(path)}.safetensors"
-    found = _read_cache(cached, path)
-    if found is None:
+    decoded = _read_cache(cached, path)
+    if decoded is None:
         names: dict[str, list[str]] = {split: [] for split in SPLITS}
         pixels: dict[str, list[np.ndarray]] = {split: [] for split in SPLITS}
         for (split, name, _), image in sorted(_decoded(path), key=lambda item: item[0]):
             names[split].append(name)
             pixels[split].append(image)
-        found = _assemble(path, names, pixels)
-        _write_cache(cached, found)
-    return found
+        decoded = _assemble(path, names, pixels)
+        _write_cache(cached, decoded)
+    return decoded
 
 
 def _assemble(path: Path, names: dict[str, list[str]], pixels: dict[str, list[np.ndarray]]) -> ImageSet:
@@ -74,15 +74,15 @@ def _decoded(path: Path) -> Iterator[tuple[tuple[str, str, str], np.ndarray]]:
     try:
         with tarfile.open(path) as archive:
             for member in archive:
-                place = PurePosixPath(member.name)
-                if not member.isfile() or place.suffix.lower() not in endings or len(place.parts) < 3:
+                inside = PurePosixPath(member.name)
+                if not member.isfile() or inside.suffix.lower() not in endings or len(inside.parts) < 3:
                     continue
-                split, name = place.parts[-3:-1]
+                split, name = inside.parts[-3:-1]
                 if split in SPLITS and (stream := archive.extractfile(member)):
-                    above.add(place.parts[:-3])
+                    above.add(inside.parts[:-3])
                     if len(above) > 1:
                         raise PrunabilityError(f"data folder:{path}: it holds several train/ or test/")
-                    yield (split, name, place.name), _decode(stream, f"{path}: {member.name}")
+                    yield (split, name, inside.name), _decode(stream, f"{path}: {member.name}")
     except (tarfile.TarError, EOFError, OSError) as error:
         why = str(error).splitlines()[0]
         raise PrunabilityError(f"data folder:{path}: not a readable tar archive, nor a folder ({why})") from error
@@ -130,11 +130,11 @@ def _read_cache(cached: Path, path: Path) -> ImageSet | None:
     return ImageSet(title, facts["classes"], images, labels, facts["checksum"])
 
 
-def _write_cache(cached: Path, found: ImageSet) -> None:
+def _write_cache(cached: Path, decoded: ImageSet) -> None:
     cached.parent.mkdir(parents=True, exist_ok=True)
-    tensors = {f"{split}_images": found.images[split] for split in SPLITS}
-    tensors |= {f"{split}_labels": found.labels[split] for split in SPLITS}
+    tensors = {f"{split}_images": decoded.images[split] for split in SPLITS}
+    tensors |= {f"{split}_labels": decoded.labels[split] for split in SPLITS}
     partial = cached.with_suffix(f".{os.getpid()}.partial")
-    facts = json.dumps({"classes": found.classes, "checksum": found.checksum})
+    facts = json.dumps({"classes": decoded.classes, "checksum": decoded.checksum})
     save_file(tensors, partial, {"facts": facts})
     partial.replace(cached)

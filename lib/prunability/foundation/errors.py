@@ -10,6 +10,8 @@ class PrunabilityError(Exception):
 def explain(error: ValidationError) -> str:
     """One readable line for each field that a validation refused."""
     return "; ".join(
-        f"{'.'.join(str(part) for part in item['loc']) or 'value'}: {item['msg']} (got {item['input']!r})"
+        f"{'.'.join(str(part) for part in item['loc']) or 'value'}: {item['msg']}"
+        # Of a field that is missing, the input is all that stands beside it.
+        + (f" (got {item['input']!r})" if item["type"] != "missing" else "")
         for item in error.errors()
     )

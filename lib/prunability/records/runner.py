@@ -4,18 +4,17 @@ import math
 import os
 import threading
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
-import joblib
 import torch
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.execution import Execution
 from prunability.foundation.files import writable
+from prunability.foundation.processes import as_they_end
 from prunability.foundation.progress import progress, waiting
 from prunability.measures import REGISTRY
 from prunability.records.locks import elsewhere
@@ -34,21 +33,28 @@ LOOK_EVERY = 0.5
 
 
 @dataclass(frozen=True)
-class Progress:
-    """How far a study is. ``seconds_left`` is None while nothing is known of how long a run takes."""
+class Snapshot:
+    """What of a study was done and what was not when its store was read, which :func:`survey` does once."""
 
+    study: Study
+    execution: Execution
     done: list[Record]
     untrained: list[RunConfig]
     unmeasured: list[Record]
-    seconds_left: float | None
 
     @property
     def missing(self) -> list[RunConfig]:
         """The runs that are not done."""
         return [*self.untrained, *(record.config for record in self.unmeasured)]
 
+    @property
+    def seconds_left(self) -> float | None:
+        """From the mean seconds of the finished trainings and measures; None while nothing is known of these."""
+        trained = [*self.done, *self.unmeasured]
+        return _seconds_left(trained, len(self.untrained), self.unmeasured, self.execution.processes)
 
-def survey(study: Study, execution: Execution) -> Progress:
+
+def survey(study: Study, execution: Execution) -> Snapshot:
     """What of a study is done and what is not, in the store as it is now: it is read without any lock.
 
     One that lacks measures, and whose weights are not here to take them from, is as good as untrained. What is
@@ -68,8 +74,7 @@ def survey(study: Study, execution: Execution) -> Progress:
             unmeasured.append(record)
         else:
             missing.append(config)
-    seconds_left = _seconds_left([*done, *unmeasured], len(missing), unmeasured, execution.processes)
-    return Progress(done, missing, unmeasured, seconds_left)
+    return Snapshot(study, execution, done, missing, unmeasured)
 
 
 def _current(record: Record) -> Record:
@@ -86,7 +91,6 @@ def _current(record: Record) -> Record:
 def _seconds_left(
     records: Sequence[Record], untrained: int, unmeasured: Sequence[Record], processes: int
 ) -> float | None:
-    """From the mean seconds of the finished trainings and measures."""
     if not untrained and not unmeasured:
         return 0.0
     training = [record.seconds["training"] for record in records]
@@ -100,7 +104,12 @@ def _seconds_left(
 
 
 def complete(study: Study, execution: Execution, until: float = math.inf) -> list[Record]:
-    """Train and measure what is missing and return the records of all runs that are done, in the study's order.
+    """Train and measure what a study lacks; the records of all its runs that are done, as :func:`completed`."""
+    return completed(survey(study, execution), until).done
+
+
+def completed(state: Snapshot, until: float = math.inf) -> Snapshot:
+    """Train and measure what is missing and return what the store has then, its records in the study's order.
 
     Finished runs are on disk as soon as they finish, so that after a Ctrl-C or a kill the same call goes
     on with the others. One run that fails does not stop the rest. After ``until``, a time by
@@ -113,9 +122,9 @@ def complete(study: Study, execution: Execution, until: float = math.inf) -> lis
     Raises:
         PrunabilityError: a record is damaged, a run failed and is missing, or a process was killed.
     """
-    state = survey(study, execution)
-    if not state.untrained and not state.unmeasured:
-        return state.done
+    study, execution = state.study, state.execution
+    if not state.missing:
+        return state
     assert study.source is not None, "there are no images to train on"
     writable(execution.runs, "runs")
     device = str(execution.torch_device)
@@ -140,11 +149,11 @@ def complete(study: Study, execution: Execution, until: float = math.inf) -> lis
         raise PrunabilityError(
             f"{len(failures)} of {total} runs failed, any others are kept: {'; '.join(failures[:5])}"
         )
-    return state.done
+    return state
 
 
 def _next(
-    state: Progress, free: set[RunConfig], study: Study, execution: Execution, *, in_haste: bool
+    state: Snapshot, free: set[RunConfig], study: Study, execution: Execution, *, in_haste: bool
 ) -> tuple[Job, list[list[RunConfig]]]:
     """The jobs to be done next of those runs that nobody is at: trainings come first, measures in haste.
 
@@ -192,13 +201,10 @@ def _extent(config: RunConfig) -> tuple[int, int]:
 
 def _compute(place: Place, job: Job, work: list[list[RunConfig]], processes: int, title: str) -> list[Ending]:
     """Do jobs in parallel processes; returns how their runs ended, those that other processes are at left out."""
-    pool = joblib.Parallel(min(processes, len(work)), return_as="generator_unordered")
     ended: list[Ending] = []
     try:
-        with progress(sum(map(len, work)), f"{title}: {WORDS[job]}") as tick, warnings.catch_warnings():
-            # A worker that has been idle is replaced; joblib warns of it, nothing is lost.
-            warnings.filterwarnings("ignore", "A worker stopped", UserWarning)
-            for endings in pool(joblib.delayed(_attempt)(place, job, configs) for configs in work):
+        with progress(sum(map(len, work)), f"{title}: {WORDS[job]}") as tick:
+            for endings in as_they_end(_attempt, [(place, job, configs) for configs in work], processes):
                 for ending in endings:
                     tick(ending.note)
                 ended += endings

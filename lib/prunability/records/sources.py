@@ -5,17 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from prunability.data.sources import CIFAR10, at_hand, load_images
+from prunability.data.sources import CIFAR10, at_hand
 from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.execution import Execution
 from prunability.measures import REGISTRY
 from prunability.records import tables
 from prunability.records.cost import in_words, seconds_an_epoch
-from prunability.records.runner import complete, survey
+from prunability.records.runner import Snapshot, completed, survey
 from prunability.records.store import Record
 from prunability.records.tables import Published
 from prunability.records.workers import lacking
-from prunability.studies import Study, expand, find_profile, having
+from prunability.studies import Study, expand, find_profile, having, open_study
 from prunability.training.config import VERSION
 
 From = Literal["own", "published"]
@@ -49,9 +49,9 @@ class Gathered:
     def words(self) -> str:
         """In a line or two, for a notebook."""
         lacking = f"; {self.missing} of the study's runs are missing" if self.missing else ""
-        found = f"{len(self.records)} from the {self.origin}" if self.records else "none"
+        runs = f"{len(self.records)} from the {self.origin}" if self.records else "none"
         made = f", made by version {self.version} of the protocol" if self.version != VERSION else ""
-        said = f"Runs on {self.title}: {found}{made}{lacking}."
+        said = f"Runs on {self.title}: {runs}{made}{lacking}."
         if self.instead_of:
             said += f" The profile names {self.instead_of}: the runs shown are on other images."
         if self.without:
@@ -72,7 +72,7 @@ def origin_of(profile: str, wanted: str, data: str, results: Path) -> From:
     if wanted:
         raise PrunabilityError(f"runs_from: {wanted!r} must be own, published, or empty for the usual")
     studies = having(profile)
-    known = any(tables.place(results, study, profile).exists() for study in studies)
+    known = any(tables.table_path(results, study, profile).exists() for study in studies)
     made_here = any(find_profile(study, profile).made_here for study in studies)
     return "own" if data or made_here or not known else "published"
 
@@ -83,7 +83,7 @@ def choose(study: str, profile: str, data: str, seed: int, origin: From, executi
     Raises:
         PrunabilityError: a name is unknown, the data cannot be had or do not fit, or nothing is published.
     """
-    found = find_profile(study, profile)
+    size = find_profile(study, profile)
     if origin == "published":
         table = tables.find(execution.results, study, profile)
         if table is None:
@@ -99,10 +99,10 @@ def choose(study: str, profile: str, data: str, seed: int, origin: From, executi
                 f"seed={seed} goes with one's own runs: published ones are of seed {table.origin.seed}"
             )
         return of_table(table)
-    source, folder = data or found.data, execution.data
-    if found.gpu and not at_hand(source, folder):  # nothing is downloaded only to be refused
-        check(Chosen(expand(study, profile, found, source, CIFAR10, seed)), execution)
-    return Chosen(expand(study, profile, found, source, load_images(source, folder).facts, seed))
+    source = data or size.data
+    if size.gpu and not at_hand(source, execution.data):  # nothing is downloaded only to be refused
+        check(expand(study, profile, size, source, CIFAR10, seed), execution)
+    return Chosen(open_study(study, profile, data, seed, execution.data))
 
 
 def of_table(table: Published) -> Chosen:
@@ -119,20 +119,18 @@ def of_study(study: Study, records: Sequence[Record]) -> list[Record]:
     return [known[run.hash] for run in study.runs if run.hash in known]
 
 
-def gather(chosen: Chosen, execution: Execution) -> Gathered:
+def gather(chosen: Chosen, execution: Execution, snapshot: Snapshot | None = None) -> Gathered:
     """The finished runs of a study, those that are missing made where they are one's own.
+
+    ``snapshot`` is what :func:`check` has read, where it was asked before.
 
     Raises:
         PrunabilityError: runs are missing that ask for a GPU and there is none, or a table has none of the study's.
     """
-    check(chosen, execution)
     study, table = chosen.study, chosen.table
     if table is None:
-        found = survey(study, execution)
-        if found.untrained or found.unmeasured:
-            complete(study, execution)
-            found = survey(study, execution)
-        return Gathered(found.done, study.data.title, "run store", len(study.runs) - len(found.done))
+        done = completed(snapshot or check(study, execution)).done
+        return Gathered(done, study.data.title, "run store", len(study.runs) - len(done))
     records = of_study(study, table.records)
     if not records:
         raise PrunabilityError(
@@ -154,19 +152,16 @@ def gather(chosen: Chosen, execution: Execution) -> Gathered:
     )
 
 
-def check(chosen: Chosen, execution: Execution) -> None:
-    """See that what is shown can be had.
+def check(study: Study, execution: Execution) -> Snapshot:
+    """See that one's own runs of a study can be had, and return what the store has of them.
 
     Raises:
         PrunabilityError: runs are missing that ask for a GPU, and there is none.
     """
-    study = chosen.study
-    if chosen.table is not None or not study.gpu or execution.torch_device.type == "cuda":
-        return
-    found = survey(study, execution)
-    configs, missing = found.untrained, len(found.untrained) + len(found.unmeasured)
-    if not missing:
-        return
+    snapshot = survey(study, execution)
+    if not snapshot.missing or not study.gpu or execution.torch_device.type == "cuda":
+        return snapshot
+    configs, missing = snapshot.untrained, len(snapshot.missing)
     cost = ""
     if configs:
         epoch, most = seconds_an_epoch(configs, study.data, execution), max(c.training.max_epochs for c in configs)

@@ -9,13 +9,13 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
@@ -26,6 +26,8 @@ from prunability.training.config import RunConfig
 from prunability.training.course import Result
 from prunability.training.loop import State
 
+KNOWN_FIELDS_ONLY = ConfigDict(extra="forbid")
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -34,8 +36,10 @@ class Measured:
     Values estimated from random draws have a standard error, in the same unit.
     """
 
+    __pydantic_config__ = KNOWN_FIELDS_ONLY
+
     version: int
-    values: dict[str, float]
+    values: dict[str, float] = field(default_factory=dict)
     undefined: str | None = None
     standard_errors: dict[str, float] = field(default_factory=dict)
 
@@ -48,6 +52,8 @@ class Record:
     curves that were drawn of it, by pruner and number of points: they follow from the weights.
     """
 
+    __pydantic_config__ = KNOWN_FIELDS_ONLY
+
     config: RunConfig
     result: Result
     measures: dict[str, Measured]
@@ -58,17 +64,17 @@ class Record:
 
     def content(self) -> dict[str, Any]:
         """What the run found, without timings, environment and curves."""
-        return {
-            "config": self.config.model_dump(mode="json"),
-            "result": asdict(self.result),
-            "measures": {name: asdict(measured) for name, measured in sorted(self.measures.items())},
-            "weights": self.weights,
-        }
+        content = SCHEMA.dump_python(self, exclude={"seconds", "environment", "curves"})
+        return {**content, "measures": dict(sorted(content["measures"].items()))}
 
     @cached_property
     def checksum(self) -> str:
         """SHA-256 of :meth:`content`."""
         return digest(self.content())
+
+
+# What a record must hold: it reads one, or says which field is wrong.
+SCHEMA = TypeAdapter(Record)
 
 
 class RunStore:
@@ -80,10 +86,6 @@ class RunStore:
     def path(self, config: RunConfig) -> Path:
         """Where the record of a run is or will be."""
         return self.folder / f"{config.hash}.json"
-
-    def has(self, config: RunConfig) -> bool:
-        """Whether the run is finished."""
-        return self.path(config).exists()
 
     def load(self, config: RunConfig) -> Record | None:
         """The record of a run, None where it is not finished.
@@ -102,25 +104,22 @@ class RunStore:
             raise _damaged(path, f"it is not text ({error.reason})") from error
         try:
             raw = json.loads(text)
-            checksum = raw.pop("checksum")
+            whole = raw.pop("checksum") == digest(raw)
         except (ValueError, KeyError, AttributeError, TypeError) as error:
             raise _damaged(path, "it is not a whole record") from error
-        if checksum != digest(raw):
+        if not whole:
             raise _damaged(path, "its content does not match its checksum: it was edited or damaged")
         try:
-            record = record_of(raw)
+            record = SCHEMA.validate_python(raw)
         except ValidationError as error:
             raise _damaged(path, explain(error)) from error
-        except (KeyError, TypeError) as error:
-            raise _damaged(path, f"a field is missing or unknown ({error})") from error
         if record.config != config:
             raise _damaged(path, "it is the record of another run")
         return record
 
-    def has_weights(self, config: RunConfig) -> bool:
-        """Whether the weights of the run's record are here; records that were imported come without."""
-        record = self.load(config)
-        return record is not None and self._weights(config, record.weights).exists()
+    def has_weights(self, record: Record) -> bool:
+        """Whether the weights of a record are here; those that were imported come without."""
+        return self._weights(record.config, record.weights).exists()
 
     def drop_weights(self, config: RunConfig) -> None:
         """Forget what broken-off trainings of a run left; for who has claimed it and will train it."""
@@ -144,17 +143,17 @@ class RunStore:
         """
         with writing(self.folder, record.config):
             known = self.load(record.config)
-            found, lost = record, known
+            kept, lost = record, known
             if known is not None and known.weights == record.weights:
-                found, lost = united(known, record), None
+                kept, lost = united(known, record), None
             elif known is not None and known != over:
-                found, lost = known, record
-            if found != known:
-                self._write(self.path(record.config), _text(found).encode())
+                kept, lost = known, record
+            if kept != known:
+                self._write(self.path(record.config), _text(kept).encode())
             if lost is not None:
                 self._weights(lost.config, lost.weights).unlink(missing_ok=True)
             self.checkpoint(record.config).unlink(missing_ok=True)
-        return found
+        return kept
 
     def save_weights(self, config: RunConfig, initial: State, final: State) -> str:
         """Write initial and final weights atomically and return their checksum."""
@@ -203,15 +202,15 @@ def united(known: Record, new: Record) -> Record:
 
     What both have stays as it is known.
     """
-    found = {
+    newer = {
         name: measured
         for name, measured in new.measures.items()
         if name not in known.measures or known.measures[name].version < measured.version
     }
-    seconds = {name: taken for name, taken in new.seconds.items() if name in found or name not in known.seconds}
+    seconds = {name: taken for name, taken in new.seconds.items() if name in newer or name not in known.seconds}
     return replace(
         known,
-        measures=known.measures | found,
+        measures=known.measures | newer,
         seconds=known.seconds | seconds,
         curves=new.curves | known.curves,
     )
@@ -228,31 +227,10 @@ def processor_of(record: Record) -> str:
     return str(made["device"]) if made["device"] != "cpu" else str(made.get("processor", made["machine"]))
 
 
-def record_of(raw: dict[str, Any]) -> Record:
-    """A record from the content of its file."""
-    result = {**raw["result"], "curve": [(running, loss) for running, loss in raw["result"]["curve"]]}
-    return Record(
-        config=RunConfig.model_validate(raw["config"]),
-        result=Result(**result),
-        measures={name: Measured(**measured) for name, measured in raw["measures"].items()},
-        weights=raw["weights"],
-        seconds=raw["seconds"],
-        environment=raw["environment"],
-        curves=raw.get("curves", {}),
-    )
-
-
 def _text(record: Record) -> str:
-    raw = json.loads(
-        json.dumps(
-            {
-                **record.content(), "seconds": record.seconds, "environment": record.environment,
-                "curves": record.curves,
-            }
-        )
-    )  # fmt: skip
-    raw["checksum"] = digest(raw)
-    return json.dumps(raw, indent=1) + "\n"
+    made = {"seconds": record.seconds, "environment": record.environment, "curves": record.curves}
+    raw = record.content() | made
+    return json.dumps(raw | {"checksum": digest(raw)}, indent=1) + "\n"
 
 
 def _part(tensors: dict[str, torch.Tensor], prefix: str) -> State:

@@ -7,22 +7,24 @@ A row is a run. Columns are the fields of its record, nested names joined by poi
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 from pyarrow import parquet
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from prunability.data.images import TITLES, DataFacts
 from prunability.foundation.errors import PrunabilityError, explain
 from prunability.foundation.execution import PACKAGE
-from prunability.records.store import Record, record_of
+from prunability.records.store import SCHEMA, Record
 from prunability.training.config import VERSION
+from prunability.training.course import Result
 
 METADATA = b"prunability"
 MEND = "Restore it, or export it anew"
+NOT_WHOLE = "it is not a whole table of runs, as `export` writes it"
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,9 @@ class Origin:
     data: DataFacts
 
 
+ORIGIN = TypeAdapter(Origin)
+
+
 @dataclass(frozen=True)
 class Published:
     """A table of finished runs."""
@@ -49,6 +54,12 @@ class Published:
         """The version of the meaning of a configuration by which its runs were made."""
         return self.records[0].config.version if self.records else VERSION
 
+    @property
+    def words(self) -> str:
+        """How many of the study's runs it has, of which images, and which version where that is an earlier one."""
+        made = "" if self.version == VERSION else f", made by version {self.version} of the protocol"
+        return f"{len(self.records)} of {self.origin.runs} runs, {self.origin.data.title}{made}"
+
 
 def source_checksum() -> str:
     """SHA-256 over the library's Python files."""
@@ -59,7 +70,7 @@ def source_checksum() -> str:
     return total.hexdigest()
 
 
-def place(results: Path, study: str, profile: str) -> Path:
+def table_path(results: Path, study: str, profile: str) -> Path:
     """Where the published table of a study is, or would be."""
     return results / profile / f"{study}.parquet"
 
@@ -87,25 +98,24 @@ def read(path: Path) -> Published:
         why = "it is a folder" if path.is_dir() else "there is no such file"
         raise PrunabilityError(f"{path}: cannot be read as a table of runs: {why}")
     try:
-        found = parquet.read_table(path)
-        if METADATA not in (found.schema.metadata or {}):
+        content = parquet.read_table(path)
+        if METADATA not in (content.schema.metadata or {}):
             raise ValueError("it does not say which study it is of")
-        facts = json.loads(found.schema.metadata[METADATA])
-        data = DataFacts(**{**facts["data"], "shape": tuple(facts["data"]["shape"])})
-        data = data._replace(title=TITLES.get(data.checksum, data.title))
-        records = tuple(_record(row) for row in found.to_pylist())
+        origin = ORIGIN.validate_json(content.schema.metadata[METADATA])
+        data = origin.data._replace(title=TITLES.get(origin.data.checksum, origin.data.title))
+        records = tuple(_record(row) for row in content.to_pylist())
         if len(versions := {record.config.version for record in records}) > 1:
             raise ValueError(f"its runs are of several versions, {', '.join(map(str, sorted(versions)))}")
-        return Published(Origin(**{**facts, "data": data}), records)
+        return Published(replace(origin, data=data), records)
     except OSError as error:
         raise PrunabilityError(f"{path}: cannot be read as a table of runs: {error}") from error
     except ValidationError as error:  # a kind of ValueError
-        raise PrunabilityError(
-            f"{path}: a run in it is not of this version, perhaps of a newer one ({explain(error)})"
-        ) from error
+        of_config = any(item["loc"][:1] == ("config",) for item in error.errors())
+        what = "a run in it is not of this version, perhaps of a newer one" if of_config else NOT_WHOLE
+        raise PrunabilityError(f"{path}: {what} ({explain(error)})") from error
     except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
         why = f"it has no {error}" if isinstance(error, KeyError) else str(error)
-        raise PrunabilityError(f"{path}: it is not a whole table of runs, as `export` writes it ({why})") from error
+        raise PrunabilityError(f"{path}: {NOT_WHOLE} ({why})") from error
 
 
 def find(results: Path, study: str, profile: str) -> Published | None:
@@ -114,29 +124,17 @@ def find(results: Path, study: str, profile: str) -> Published | None:
     Raises:
         PrunabilityError: it is no whole table, or one of another study or profile.
     """
-    path = place(results, study, profile)
+    path = table_path(results, study, profile)
     if not path.exists():
         return None
     try:
-        found = read(path)
+        table = read(path)
     except PrunabilityError as error:
         raise PrunabilityError(f"{error}. {MEND}") from error
-    if (found.origin.study, found.origin.profile) != (study, profile):
-        own = f"{found.origin.study}, {found.origin.profile}"
+    if (table.origin.study, table.origin.profile) != (study, profile):
+        own = f"{table.origin.study}, {table.origin.profile}"
         raise PrunabilityError(f"{path}: it is a table of {own}, not of {study}, {profile}. {MEND}")
-    return found
-
-
-def in_words(results: Path, study: str, profile: str) -> str:
-    """What the published table of a study's profile has, or why it cannot be read."""
-    try:
-        table = find(results, study, profile)
-    except PrunabilityError as error:
-        return str(error)
-    if table is None:
-        return "none"
-    made = "" if table.version == VERSION else f", made by version {table.version} of the protocol"
-    return f"{len(table.records)} of {table.origin.runs} runs, {table.origin.data.title}{made}"
+    return table
 
 
 def row_of(record: Record) -> dict[str, Any]:
@@ -147,21 +145,18 @@ def row_of(record: Record) -> dict[str, Any]:
 
 
 def _flat(raw: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    columns: dict[str, Any] = {}
     for name, value in raw.items():
         if isinstance(value, Mapping):
-            found |= _flat(value, f"{above}{name}.")
+            columns |= _flat(value, f"{above}{name}.")
         elif value is not None:
-            found[f"{above}{name}"] = value
-    return found
-
-
-# Null for a diverged run.
-RESULTS = ("sum_of_training_losses", "train_loss", "train_error", "test_loss", "test_error")
+            columns[f"{above}{name}"] = value
+    return columns
 
 
 def _record(row: Mapping[str, Any]) -> Record:
-    raw: dict[str, Any] = {"measures": {}, "seconds": {}, "environment": {}, "curves": {}}
+    # A diverged run has no losses, and no measures.
+    raw: dict[str, Any] = {"result": dict.fromkeys(field.name for field in fields(Result)), "measures": {}}
     for name, value in row.items():
         if value is None or name in ("run", "data", "checksum"):
             continue
@@ -171,10 +166,7 @@ def _record(row: Mapping[str, Any]) -> Record:
         for part in parts[:-1]:
             inner = inner.setdefault(part, {})
         inner[parts[-1]] = value
-    raw["result"] |= {name: raw["result"].get(name) for name in RESULTS}
-    for measured in raw["measures"].values():
-        measured |= {"values": measured.get("values", {}), "standard_errors": measured.get("standard_errors", {})}
-    record = record_of(raw)
+    record = SCHEMA.validate_python(raw)
     if record.checksum != row["checksum"]:
         raise ValueError(f"run {row['run']} does not match its checksum")
     return record

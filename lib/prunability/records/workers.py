@@ -39,7 +39,7 @@ def lacking(record: Record) -> list[str]:
 
 def untrained(record: Record | None, store: RunStore) -> bool:
     """Whether a run is to be trained: it was not, or it lacks measures and has no weights to take them from."""
-    return record is None or (bool(lacking(record)) and not store.has_weights(record.config))
+    return record is None or (bool(lacking(record)) and not store.has_weights(record))
 
 
 class Ending(NamedTuple):

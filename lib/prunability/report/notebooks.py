@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import joblib
 import nbformat
 import papermill
 from nbclient.exceptions import DeadKernelError
@@ -19,7 +18,9 @@ from traitlets.config import Config
 from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.execution import cores, project_root
 from prunability.foundation.files import writable
-from prunability.records.sources import check, choose, gather
+from prunability.foundation.processes import as_they_end
+from prunability.records.runner import Snapshot
+from prunability.records.sources import Chosen, check, choose, gather
 from prunability.report.session import Parameters, validate
 from prunability.studies import STUDIES, having, profiles
 
@@ -73,23 +74,24 @@ def execute(notebooks: Sequence[Path], values: Mapping[str, Any], workers: int =
             checked[study] = validate(study, dict(values), strict=False)
     folder = next(iter(checked.values())).folder / "notebooks"
     executions = {study: parameters.execution(workers) for study, parameters in checked.items()}
-    opened, refused = {}, []
+    opened: dict[str, Chosen] = {}
+    stored: dict[str, Snapshot] = {}
+    refused: list[str] = []
     for study, p in checked.items():
         try:
             opened[study] = choose(study, p.profile, p.data, p.seed, p.origin, executions[study])
-            check(opened[study], executions[study])
+            if opened[study].table is None:
+                stored[study] = check(opened[study].study, executions[study])
         except PrunabilityError as error:
             refused.append(str(error))
     if refused:
         raise PrunabilityError("\n".join(dict.fromkeys(refused)))
     writable(folder, "figures")
     for study, execution in executions.items():
-        gather(opened[study], execution)
+        gather(opened[study], execution, stored.get(study))
     changed = _changed(next(iter(checked.values())))
     jobs = [(path, changed, folder) for path in notebooks]
-    pool = joblib.Parallel(min(cores(), len(jobs)))
-    done: list[Path] = pool(joblib.delayed(_execute)(*job) for job in jobs)
-    return done
+    return sorted(as_they_end(_execute, jobs, cores()))
 
 
 def _changed(parameters: Parameters) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from prunability.analysis.tables import compared, runs_table
+from prunability.data.images import identity
 from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.execution import Execution
 from prunability.foundation.files import writable
@@ -10,7 +11,7 @@ from prunability.records.runner import survey
 from prunability.records.schema import document
 from prunability.records.sources import of_study
 from prunability.records.store import RunStore
-from prunability.records.tables import Origin, Published, find, place, read, source_checksum, write
+from prunability.records.tables import Origin, Published, find, read, source_checksum, table_path, write
 from prunability.records.workers import lacking
 from prunability.report.curves import Curves
 from prunability.studies import Study
@@ -28,20 +29,20 @@ def finished(study: Study, seed: int, execution: Execution) -> Published:
     """
     known = find(execution.results, study.name, study.profile)
     if known is not None:
-        path = place(execution.results, study.name, study.profile)
-        for theirs, own, what in (
-            (known.origin.data.checksum, study.data.checksum, (known.origin.data.title, study.data.title)),
-            (known.origin.seed, seed, (f"seed {known.origin.seed}", f"seed {seed}")),
-            (known.version, VERSION, (f"version {known.version}", f"version {VERSION}")),
+        path = table_path(execution.results, study.name, study.profile)
+        images = [identity(data.title, data.checksum) for data in (known.origin.data, study.data)]
+        for same, theirs, own in (
+            (known.origin.data.checksum == study.data.checksum, *images),
+            (known.origin.seed == seed, f"seed {known.origin.seed}", f"seed {seed}"),
+            (known.version == VERSION, f"version {known.version}", f"version {VERSION}"),
         ):
-            if theirs != own:
+            if not same:
                 raise PrunabilityError(
-                    f"{path} is of {what[0]}, these runs are of {what[1]}: the two are never mixed. Move that "
-                    "table away first"
+                    f"{path} is of {theirs}, these runs are of {own}: the two are never mixed. Move that table "
+                    "away first"
                 )
-    found = {record.config.hash: record for record in known.records} if known else {}
-    found |= {record.config.hash: record for record in survey(study, execution).done}
-    records = of_study(study, list(found.values()))
+    # Of a run that both have, the store's record is taken.
+    records = of_study(study, [*(known.records if known else ()), *survey(study, execution).done])
     if not records:
         raise PrunabilityError(
             f"{study.name}, {study.profile}, {study.data.title}: no run is finished in {execution.runs}"
@@ -54,14 +55,14 @@ def finished(study: Study, seed: int, execution: Execution) -> Published:
 
 def publish(table: Published, execution: Execution) -> Path:
     """Write the published table of a study and the page that documents it; returns the table's path."""
-    path = place(execution.results, table.origin.study, table.origin.profile)
+    path = table_path(execution.results, table.origin.study, table.origin.profile)
     writable(path.parent, "results")
     write(path, table)
     path.with_suffix(".md").write_text(document(table), encoding="utf-8")
     return path
 
 
-def bring(path: Path, execution: Execution) -> tuple[int, int]:
+def add_to_store(path: Path, execution: Execution) -> tuple[int, int]:
     """Add the finished runs of a table to the store; returns how many were new and how many it had.
 
     A run that the store has finished stays as it is: two trainings of it on different devices differ by

@@ -48,9 +48,9 @@ def open_study(study: str, profile: str, data: str, seed: int, cache: Path) -> S
     Raises:
         PrunabilityError: a name is unknown, or the data cannot be had or do not fit.
     """
-    found = find_profile(study, profile)
-    source = data or found.data
-    return expand(study, profile, found, source, load_images(source, cache).facts, seed)
+    size = find_profile(study, profile)
+    source = data or size.data
+    return expand(study, profile, size, source, load_images(source, cache).facts, seed)
 
 
 __all__ = ["STUDIES", "Profile", "Study", "expand", "find_profile", "having", "open_study", "profiles"]

@@ -1,0 +1,48 @@
+"""How far a study is, in lines for the command line."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+
+from prunability.analysis.tables import left_out, runs_table
+from prunability.measures import REGISTRY
+from prunability.records.runner import Snapshot
+from prunability.records.store import RunStore
+from prunability.records.tables import Published, table_path
+from prunability.records.workers import lacking
+
+
+def progress_lines(snapshot: Snapshot) -> Iterator[str]:
+    """What is done, missing and left out, and how long the rest will take."""
+    study, execution = snapshot.study, snapshot.execution
+    records = [*snapshot.done, *snapshot.unmeasured]
+    yield (
+        f"{study.name}, {study.profile}, {study.data.title}: {len(records)} of {len(study.runs)} runs "
+        f"trained, {len(snapshot.unmeasured)} of them lack measures, {len(snapshot.untrained)} missing"
+    )
+    if begun := sum(RunStore(execution.runs).checkpoint(config).exists() for config in snapshot.untrained):
+        yield f"  {begun} of the missing {'is' if begun == 1 else 'are'} in training, kept as far as it went"
+    if not execution.runs.is_dir():
+        yield f"  there is no folder {execution.runs} yet"
+    missing = Counter(name for record in snapshot.unmeasured for name in lacking(record))
+    for name, number in missing.items():
+        members = ", ".join(member.name for member in REGISTRY[name].measures)
+        yield f"  missing on {number} run{'s' * (number > 1)}: {members}"
+    if records:
+        for reason, number in left_out(runs_table(records)).items():
+            yield f"  left out of the headline: {number} ({reason})"
+    seconds = snapshot.seconds_left
+    if seconds is None:
+        yield "  time left: not known before a first run is finished"
+    elif seconds:
+        minutes = "under a minute" if seconds < 60 else f"about {seconds / 60:.0f} min"
+        yield f"  time left: {minutes} with {execution.processes} processes"
+
+
+def published_lines(snapshot: Snapshot, table: Published | None) -> Iterator[str]:
+    """How many missing runs need no training, for the published table has them."""
+    theirs = {record.config.hash for record in table.records} if table else set()
+    if spared := sum(run.hash in theirs for run in snapshot.untrained):
+        study = snapshot.study
+        path = os.path.relpath(table_path(snapshot.execution.results, study.name, study.profile))
+        yield f"  {spared} of the missing are in the published table: `prunability import {path}` takes them"

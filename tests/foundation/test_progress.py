@@ -1,0 +1,83 @@
+"""Progress as a terminal, a log and a notebook show it."""
+
+import io
+import sys
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import IPython
+import IPython.display
+import pytest
+from tqdm import std
+
+from prunability.foundation.progress import LINE_EVERY, progress, waiting
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
+    """The time that passes only when a test says so, in seconds."""
+    now = SimpleNamespace(seconds=1000.0)
+    monkeypatch.setattr(std, "time", lambda: now.seconds)
+    return now
+
+
+@pytest.fixture
+def states(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What a notebook's line came to say, one state after another."""
+    seen: list[str] = []
+
+    def display(data: dict[str, Any], **_: object) -> SimpleNamespace:
+        seen.append(data["text/plain"])
+        return SimpleNamespace(update=display)
+
+    monkeypatch.setattr(IPython, "get_ipython", lambda: SimpleNamespace(kernel=None))
+    monkeypatch.setattr(IPython.display, "display", display)
+    return seen
+
+
+def ticks(clock: SimpleNamespace, seconds: float) -> None:
+    with progress(4, "study: training") as tick:
+        for number in range(4):
+            clock.seconds += seconds
+            tick(f"run {number}")
+
+
+def test_a_log_has_a_line_now_and_then_and_the_last(
+    clock: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ticks(clock, LINE_EVERY / 2)
+    first, second, last = capsys.readouterr().err.splitlines()
+    assert first.startswith("study: training: 0/4, 00:00 gone")
+    assert second == "study: training: 2/4, 00:15 gone, about 00:15 left, run 1"
+    assert last == "study: training: 4/4, 00:30 gone, about 00:00 left, run 3"
+    ticks(clock, LINE_EVERY / 100)
+    assert len(capsys.readouterr().err.splitlines()) == 2
+
+
+def test_a_terminal_has_a_bar(clock: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    ticks(clock, 1)
+    assert "100%|" in terminal.getvalue()
+    assert "4/4" in terminal.getvalue()
+
+
+def test_a_notebook_has_one_line_that_is_gone_at_the_end(
+    clock: SimpleNamespace, states: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    ticks(clock, 1)
+    assert "█" * 10 + " " * 10 + " study: training: 2/4, 00:02 gone, about 00:02 left, run 1" in states
+    assert states[-1] == ""
+    with pytest.raises(KeyboardInterrupt), waiting("for another process"):
+        assert states[-1] == "for another process"
+        raise KeyboardInterrupt
+    assert states[-1] == ""
+    assert capsys.readouterr() == ("", "")
+
+
+def test_what_is_waited_for_is_a_line_of_a_log(capsys: pytest.CaptureFixture[str]) -> None:
+    with waiting("for another process"):
+        assert capsys.readouterr().err == "for another process\n"
+    assert capsys.readouterr().err == ""
