@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from prunability.data.sources import CIFAR10, at_hand, load_images
+from prunability.data.sources import at_hand, facts_before, load_images
 from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.execution import Execution
 from prunability.measures import REGISTRY
@@ -100,8 +100,9 @@ def choose(study: str, profile: str, data: str, seed: int, origin: From, executi
             )
         return of_table(table)
     source, folder = data or found.data, execution.data
-    if found.gpu and not at_hand(source, folder):  # nothing is downloaded only to be refused
-        check(Chosen(expand(study, profile, found, source, CIFAR10, seed)), execution)
+    if found.gpu and not at_hand(source, folder) and (facts := facts_before(source)):
+        # Nothing is downloaded only to be refused.
+        check(Chosen(expand(study, profile, found, source, facts, seed)), execution)
     return Chosen(expand(study, profile, found, source, load_images(source, folder).facts, seed))
 
 
@@ -140,7 +141,8 @@ def gather(chosen: Chosen, execution: Execution) -> Gathered:
             "changed since. Export it anew, or take runs_from=own"
         )
     source = find_profile(study.name, study.profile).data
-    named = {"cifar10": CIFAR10.title}.get(source, source)
+    facts = facts_before(source)
+    named = facts.title if facts else source
     absent = [set(lacking(record)) for record in records if record.result.status != "diverged"]
     without = [m.label for name in set.intersection(*absent) for m in REGISTRY[name].measures] if absent else []
     return Gathered(

@@ -11,13 +11,7 @@ from prunability.data.dataset import DataConfig
 from prunability.data.images import DataFacts
 from prunability.foundation.errors import PrunabilityError, explain
 from prunability.foundation.files import digest
-from prunability.training.config import VERSION, MLPConfig, NiNConfig, ResNetConfig, RunConfig, TrainingConfig
-
-NETWORKS: Mapping[str, type[NiNConfig | MLPConfig | ResNetConfig]] = {
-    "nin": NiNConfig,
-    "mlp": MLPConfig,
-    "resnet18": ResNetConfig,
-}
+from prunability.training.config import NETWORKS, VERSION, RunConfig, TrainingConfig
 
 
 @dataclass(frozen=True)

@@ -163,7 +163,7 @@ class PreActivationBlock(nn.Module):
 
 
 Network = NiN | MLP | ResNet18
-AnyNetwork = TypeVar("AnyNetwork", NiN, MLP, ResNet18, Network)
+AnyNetwork = TypeVar("AnyNetwork", bound=Network)
 
 
 def make_network(config: NetworkConfig, shape: Sequence[int], classes: int) -> Network:
@@ -192,7 +192,8 @@ def folded(network: AnyNetwork) -> AnyNetwork:
     Scale and shift of each BatchNorm, with its running statistics, go into weights and biases
     (Dziugaite et al. 2020). Biases are then part of the network; weights keep their names.
     """
-    copy = deepcopy(network).eval()
+    copy = deepcopy(network)
+    copy.eval()
     copy.fold()
     return copy
 
