@@ -4,7 +4,6 @@ import pytest
 
 from prunability.data.images import ImageSet
 from prunability.foundation.errors import PrunabilityError
-from prunability.foundation.execution import project_root
 from prunability.studies import STUDIES, open_study
 from prunability.studies.grid import Profile, expand
 from prunability.training.config import MLPConfig
@@ -34,12 +33,6 @@ def test_double_descent_is_a_sweep_with_two_more(tmp_path: Path) -> None:
     assert {run.seed_key("data order") for run in epochs} <= {run.seed_key("data order") for run in main}
     other = open_study("double-descent", "quick", "", 1, tmp_path)
     assert not {run.hash for run in other.runs} & set(runs)
-
-
-def test_the_readme_counts_the_networks(tmp_path: Path) -> None:
-    networks = sum(len(open_study(study, "quick", "", 0, tmp_path).runs) for study in STUDIES)
-    readme = (project_root() / "README.md").read_text()
-    assert f"trains and measures {networks} small networks" in readme
 
 
 def test_fields_go_where_they_belong(digits: ImageSet) -> None:
