@@ -7,6 +7,7 @@ from typing import Any
 import nbformat
 import numpy as np
 import pandas as pd
+import pytest
 
 from prunability.analysis.tables import compared, runs_table
 from prunability.claims import CLAIMS, case_of, of_study
@@ -39,7 +40,7 @@ def test_the_study_is_trained_and_measured_and_the_notebook_draws_the_figure(tmp
     assert next((tmp_path / "figures").glob("largest_by_width.png")).stat().st_size > 0
 
 
-def test_published_tables_outlive_the_code(tmp_path: Path) -> None:
+def test_published_tables_outlive_the_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the new measure's column lacks is said once; all else is there, and the new claim is judged on it."""
     execution = Execution(device="cpu", workers=1, runs=tmp_path, data=tmp_path, results=ROOT / "results")
     chosen = choose("correlation", "quick", "", 0, "published", execution)
@@ -54,7 +55,7 @@ def test_published_tables_outlive_the_code(tmp_path: Path) -> None:
     finding = CLAIMS["C7"].judge(replace(case, sample=replace(case.sample, resamples=200, seed_resamples=0)))
     assert finding.verdict in ("supported", "not supported", "inconclusive")
     calibration = benchmark("calibration")
-    calibration.RESAMPLES = 200
+    monkeypatch.setattr(calibration, "RESAMPLES", 200)
     for scenario in CLAIMS["C7"].scenarios:
         verdicts = calibration.simulated(case, CLAIMS["C7"], scenario, 3)
         assert verdicts["supported"] == (3 if scenario.true else 0)

@@ -53,14 +53,9 @@ def test_source(path: Path) -> None:
     assert found == Parameters().model_dump()
 
 
-def code_of(name: str) -> str:
-    notebook = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
-    return "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
-
-
 @pytest.mark.parametrize("name", [path.stem for path in NOTEBOOKS])
 def test_executes_and_changes_nothing_the_second_time(name: str, tmp_path: Path) -> None:
-    code = code_of(name)
+    code = (ROOT / "notebooks" / f"{name}.ipynb").read_text()
     folder = tmp_path / "figures with a space"
     arguments = ["figures", "--profile", "smoke", "--notebook", name]
     arguments += ["-p", f"figures={folder}", "-p", f"runs={tmp_path / 'runs'}"]
