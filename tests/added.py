@@ -51,11 +51,11 @@ def test_published_tables_outlive_the_code(tmp_path: Path, monkeypatch: pytest.M
     assert table["largest_weight"].isna().all()
     assert table[HEADLINE_MEASURE].notna().all()
     case = case_of(chosen.study, table, 0)
-    assert "C7" in {claim.id for claim in of_study("correlation")}
-    finding = CLAIMS["C7"].judge(replace(case, sample=replace(case.sample, resamples=200, seed_resamples=0)))
+    assert "X1" in {claim.id for claim in of_study("correlation")}
+    finding = CLAIMS["X1"].judge(replace(case, sample=replace(case.sample, resamples=200, seed_resamples=0)))
     assert finding.verdict in ("supported", "not supported", "inconclusive")
     calibration = benchmark("calibration")
     monkeypatch.setattr(calibration, "RESAMPLES", 200)
-    for scenario in CLAIMS["C7"].scenarios:
-        verdicts = calibration.simulated(case, CLAIMS["C7"], scenario, 3)
+    for scenario in CLAIMS["X1"].scenarios:
+        verdicts = calibration.simulated(case, CLAIMS["X1"], scenario, 3)
         assert verdicts["supported"] == (3 if scenario.true else 0)

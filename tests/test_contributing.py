@@ -23,7 +23,7 @@ OVER_ALL = [
     "tests/training/test_networks.py", "tests/training/test_fleet.py", "tests/studies", "tests/claims",
     "tests/report/test_notebooks.py::test_source",
 ]  # fmt: skip
-ADDED = ["two-layer", "every_profile", "C7", "04_stripes"]
+ADDED = ["two-layer", "every_profile", "X1", "04_stripes"]
 
 
 def sections() -> dict[str, list[tuple[str, str]]]:
@@ -41,10 +41,12 @@ def add(path: Path, content: str) -> None:
     elif path.exists():
         for hunk in content.split("@@\n"):
             lines = hunk.splitlines(keepends=True)
-            old, new = ("".join(line[1:] for line in lines if line[0] in signs) for signs in (" -", " +"))
-            text = path.read_text(encoding="utf-8")
-            assert text.count(old) == 1, f"{path.name} has no such place, or several: {old}"
-            path.write_text(text.replace(old, new), encoding="utf-8")
+            parts = ("".join(line[1:] for line in lines if line[0] in signs) for signs in (" -", " +"))
+            old, new = (part.replace("…\n", "") for part in parts)
+            before, found, after = f"\n{path.read_text(encoding='utf-8')}".partition(f"\n{old}")
+            assert found, f"{path.name} has no such place: {old}"
+            assert f"\n{old}" not in after, f"{path.name} has several such places: {old}"
+            path.write_text(f"{before}\n{new}{after}"[1:], encoding="utf-8")
     else:
         path.write_text(content, encoding="utf-8")
 
@@ -65,6 +67,14 @@ def contents(root: Path) -> dict[str, bytes]:
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
+def run(root: Path, *command: str) -> None:
+    environment = os.environ | {"PYTHONPATH": str(root / "lib"), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", *command], cwd=root, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
+
+
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy with one of each; nothing but the files that the table names was touched."""
@@ -76,17 +86,13 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
         before = contents(root)
         for file, content in blocks:
             add(root / file, content)
+        # As pre-commit does.
+        files = [file for file, _ in blocks]
+        run(root, "ruff", "check", "--no-cache", "--quiet", "--select", "I", "--fix", *files)
+        run(root, "ruff", "format", "--no-cache", "--quiet", *files)
         after = contents(root)
         assert {file for file in after if after[file] != before.get(file)} == set(FILES[thing]), thing
     return root
-
-
-def run(root: Path, *command: str) -> None:
-    environment = os.environ | {"PYTHONPATH": str(root / "lib"), "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run(
-        [sys.executable, "-m", *command], cwd=root, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
 
 
 def test_the_table_counts_right() -> None:

@@ -67,7 +67,7 @@ def test_one_thing_is_varied_at_a_time(study: Study) -> None:
 
 def test_every_profile_with_results_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The one asked for from the store, another from its published table."""
-    profiles = studies.correlation.PROFILES
+    profiles = studies.STUDIES["correlation"]
     monkeypatch.setattr(session, "project_root", lambda: tmp_path)
     monkeypatch.setitem(profiles, "copy", replace(profiles["smoke"], claims=True))
     opened = open_overview(profile="smoke", device="cpu")
