@@ -20,9 +20,12 @@ ROW = re.compile(r"^\| an? ([a-z ]+) \| (\d+) \| ([^|]+) \|", re.M)
 FILES = {thing: re.findall(r"`([^`]+)`", files) for thing, _, files in ROW.findall(PAGE)}
 # The tests that run over all there is, and what picks out of them what was added.
 OVER_ALL = [
-    "tests/training/test_networks.py", "tests/training/test_fleet.py", "tests/studies", "tests/claims",
+    "tests/training/test_networks.py",
+    "tests/training/test_fleet.py",
+    "tests/studies",
+    "tests/claims",
     "tests/report/test_notebooks.py::test_source",
-]  # fmt: skip
+]
 ADDED = ["two-layer", "every_profile", "X1", "04_stripes"]
 
 
