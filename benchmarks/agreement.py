@@ -25,7 +25,7 @@ from prunability.data.dataset import prepare
 from prunability.data.sources import load_images
 from prunability.foundation.execution import cores, project_root
 from prunability.measures import REGISTRY, Estimated, TrainedRun, UndefinedMeasureError
-from prunability.studies import STUDIES, open_study
+from prunability.studies import open_study
 from prunability.training.config import RunConfig
 from prunability.training.loop import DTYPES, one_thread, train
 
@@ -103,7 +103,7 @@ def main() -> None:
     """Make the pairs, print the tables, and write them."""
     compared: dict[str, list[tuple[dict[str, float], dict[str, float]]]] = {}
     with one_thread():
-        for study in STUDIES:
+        for study in SAMPLE:
             for what, one, other in pairs(sample(study)):
                 compared.setdefault(f"{what}: {study}", []).append((one, other))
     path = Path(__file__).parent / "results" / "agreement.json"

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from prunability.foundation.execution import project_root
 from prunability.measures import REGISTRY, Estimated, TrainedRun
 from prunability.measures.search import Pruner
-from prunability.training.config import RunConfig
+from prunability.training.config import NETWORKS, NetworkConfig, RunConfig
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 NAMES = ["width", "depth", "learning_rate"]
@@ -22,6 +22,12 @@ PROVENANCE: dict[str, Any] = {
     "data": {"title": "digits"}, "study": {"profile": "quick"}, "runs_used": 40,
     "runs_left_out": {"diverged: a loss": 2},
 }  # fmt: skip
+
+
+def small_network(kind: str, width: int, depth: int) -> NetworkConfig:
+    """A network of a kind, with the depth where it has one."""
+    config, settings = NETWORKS[kind], {"width": width, "depth": depth}
+    return config.model_validate({name: n for name, n in settings.items() if name in config.model_fields})
 
 
 def altered(config: RunConfig, **rules: object) -> RunConfig:

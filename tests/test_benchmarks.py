@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from helpers import benchmark
-from prunability.claims import CLAIMS
+from prunability.claims import CLAIMS, scenarios
 from prunability.foundation.execution import project_root
 from prunability.measures import REGISTRY
 
@@ -33,10 +33,10 @@ def test_every_rule_is_calibrated() -> None:
 def test_columns_are_drawn_in_the_shares_asked_for() -> None:
     module = benchmark("calibration")
     case = module.published_case("correlation")
-    grid = module.Grid(case, np.random.default_rng(0))
-    wanted = module.Shares(0.6, 0.3, 0.1)
+    grid = scenarios.Grid(case, np.random.default_rng(0))
+    wanted = scenarios.Shares(0.6, 0.3, 0.1)
     found = []
     for _ in range(40):
         table = case.table.assign(column=grid.column(wanted))
-        found.append(module.shares(table, "column", case.hyperparameters))
+        found.append(scenarios.shares(table, "column", case.hyperparameters))
     np.testing.assert_allclose(np.mean(found, axis=0), wanted, atol=0.06)

@@ -15,7 +15,7 @@ import typer
 
 import prunability
 from prunability.claims.reproduction import reproduction, words
-from prunability.data.sources import at_hand, load_images
+from prunability.data.sources import NAMES, at_hand, load_images
 from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.execution import Execution, seconds_of
 from prunability.foundation.files import writable
@@ -36,7 +36,7 @@ StudyName = Annotated[str, typer.Argument(help=f"The study: {', '.join(STUDIES)}
 ProfileName = Annotated[
     str, typer.Option("--profile", "-P", help="Its size: smoke, quick, small or paper; correlation has narrow too.")
 ]
-Data = Annotated[str, typer.Option(help="digits, cifar10 or folder:PATH; by default the profile's own.")]
+Data = Annotated[str, typer.Option(help=f"{NAMES}; by default the profile's own.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the runs and of the bootstrap.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Runs = Annotated[str, typer.Option(help="Folder of the run store; by default runs/ of the project.")]
@@ -132,7 +132,7 @@ def status(
 
 @app.command()
 def images(
-    source: Annotated[str, typer.Argument(help="digits, cifar10 (downloaded once) or folder:PATH.")],
+    source: Annotated[str, typer.Argument(help=f"{NAMES}; what is downloaded is so once.")],
 ) -> None:
     """Say what images a source holds, their identity, and which published tables are of them."""
     with _explained():

@@ -77,8 +77,8 @@ def test_a_table_of_other_images_or_an_earlier_version_is_shown_as_what_it_is(
     table: Published, fresh: Execution, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As where the profile names CIFAR-10 and the table is of a copy of it, or of what CIFAR-10 is called here."""
-    smoke = studies.correlation.PROFILES["smoke"]
-    monkeypatch.setitem(studies.correlation.PROFILES, "smoke", replace(smoke, data="cifar10"))
+    smoke = studies.STUDIES["correlation"]["smoke"]
+    monkeypatch.setitem(studies.STUDIES["correlation"], "smoke", replace(smoke, data="cifar10"))
     old = replace(table, records=tuple(replace(r, config=earlier(r.config)) for r in table.records))
     write(table_path(fresh.results, "correlation", "smoke"), old)
     chosen = shown(fresh)
@@ -134,8 +134,8 @@ def test_what_asks_for_a_gpu_ends_at_once(
     assert text.endswith("prunability run correlation --profile paper")
     assert not (fresh.data / "cifar-10-batches-py").exists()
     # The same where the images are here.
-    smoke = studies.correlation.PROFILES["smoke"]
-    monkeypatch.setitem(studies.correlation.PROFILES, "smoke", replace(smoke, gpu=True))
+    smoke = studies.STUDIES["correlation"]["smoke"]
+    monkeypatch.setitem(studies.STUDIES["correlation"], "smoke", replace(smoke, gpu=True))
     with pytest.raises(PrunabilityError, match=r"6 of 6 runs are missing(.|\n)*run correlation --profile smoke$"):
         gather(own(fresh), fresh)
     # Of runs that lack a measure no cost of training is given; the diverged one lacks none.
@@ -147,8 +147,8 @@ def test_what_asks_for_a_gpu_ends_at_once(
 def test_a_part_of_a_large_study_is_shown_as_what_it_is(
     table: Published, fresh: Execution, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    smoke = studies.correlation.PROFILES["smoke"]
-    monkeypatch.setitem(studies.correlation.PROFILES, "smoke", replace(smoke, gpu=True))
+    smoke = studies.STUDIES["correlation"]["smoke"]
+    monkeypatch.setitem(studies.STUDIES["correlation"], "smoke", replace(smoke, gpu=True))
     write(table_path(fresh.results, "correlation", "smoke"), replace(table, records=table.records[:4]))
     session = Session(shown(fresh), Parameters(profile="smoke", figures=str(tmp_path / "figures")), fresh)
     rows = session.complete()

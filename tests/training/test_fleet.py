@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 import torch
 
-from helpers import DEVICES
+from helpers import DEVICES, small_network
 from prunability.data.dataset import Dataset, prepare
 from prunability.data.images import ImageSet
 from prunability.measures import TrainedRun
 from prunability.training.checkpoints import OutOfTimeError
-from prunability.training.config import CNNConfig, MLPConfig, NetworkConfig, NiNConfig, ResNetConfig, RunConfig
+from prunability.training.config import NETWORKS, NetworkConfig, NiNConfig, RunConfig
 from prunability.training.fleet import Trained, train_fleet
 from prunability.training.loop import one_thread, train
 from prunability.training.strategy import fleet_size, trained
@@ -30,7 +30,9 @@ def varied(base: RunConfig, network: NetworkConfig, **training: Any) -> list[Run
     runs = []
     for seed, (rules, dropout) in enumerate(zip(VARIED, DROPOUT, strict=True)):
         content = base.model_dump()
-        content["network"] = network.model_dump() | ({"dropout": dropout} if network.kind == "nin" else {})
+        content["network"] = network.model_dump() | (
+            {"dropout": dropout} if "dropout" in type(network).model_fields else {}
+        )
         content["training"] |= rules | training
         runs.append(RunConfig.model_validate(content | {"seed": seed}))
     return runs
@@ -53,17 +55,16 @@ def difference(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> 
 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("optimiser", ["sgd", "adam"])
-@pytest.mark.parametrize(
-    "network", [NiNConfig(width=6, depth=2), MLPConfig(width=5), ResNetConfig(width=2), CNNConfig(width=2)]
-)
+@pytest.mark.parametrize("kind", NETWORKS)
 def test_equals_training_one_by_one(
-    small_run: RunConfig, digits: ImageSet, network: NetworkConfig, device: str, optimiser: str
+    small_run: RunConfig, digits: ImageSet, kind: str, device: str, optimiser: str
 ) -> None:
     """60 steps in float64, every other network kind augmented; batches of 11 leave a rest."""
-    rules = {"optimiser": optimiser, "augmentation": network.kind != "mlp", "target_loss": 1e-9}
+    network = small_network(kind, width=2 if kind == "resnet18" else 5, depth=2)
+    rules = {"optimiser": optimiser, "augmentation": kind != "mlp", "target_loss": 1e-9}
     runs = varied(small_run, network, batch_size=11, max_epochs=6, **rules)
     # Not so fast that rounding errors of 1e-16 grow to more than 1e-10 by themselves.
-    factor = 1 if optimiser == "sgd" and network.kind != "resnet18" else 0.1
+    factor = 1 if optimiser == "sgd" and kind != "resnet18" else 0.1
     runs = [altered(run, learning_rate=run.training.learning_rate * factor) for run in runs]
     data = prepare(digits, runs[0].data, torch.device(device), torch.float64)
     found = by_run(list(train_fleet(runs, data, 4)))

@@ -4,19 +4,15 @@ from torch import nn
 from torch.func import functional_call, stack_module_state
 from torch.nn import functional as F
 
+from helpers import small_network
 from prunability.measures import TrainedRun
 from prunability.measures.search import prunable
-from prunability.training.config import CNNConfig, MLPConfig, NetworkConfig, NiNConfig, ResNetConfig
+from prunability.training.config import NETWORKS, MLPConfig, NetworkConfig, NiNConfig
 from prunability.training.layers import Convolution, Pointwise, SignShift, Windows
 from prunability.training.loop import logits
 from prunability.training.networks import Network, NiN, folded, largest_map, make_network
 
-CONFIGS: dict[str, NetworkConfig] = {
-    "nin": NiNConfig(width=6, depth=3),
-    "mlp": MLPConfig(width=5),
-    "resnet18": ResNetConfig(width=3),
-    "cnn": CNNConfig(width=3),
-}
+CONFIGS = {kind: small_network(kind, width=3, depth=3) for kind in NETWORKS}
 SHAPE = (3, 16, 16)
 
 

@@ -1,7 +1,10 @@
-"""The claims under test: a new one is a module with its criteria, named here.
+"""The claims under test: a new one is a module of this package that ends in a ``Claim``.
 
 They use analysis and the rooms below it.
 """
+
+from importlib import import_module
+from pkgutil import iter_modules
 
 from prunability.claims.criteria import (
     LEAST_RUNS,
@@ -12,21 +15,7 @@ from prunability.claims.criteria import (
     decisive,
     networks_needed,
 )
-from prunability.claims.double_descent import C3
-from prunability.claims.explained import C4
-from prunability.claims.flatness import C5
-from prunability.claims.predictive import C1
-from prunability.claims.registry import Case, Claim, case_of
-from prunability.claims.shared import C6
-from prunability.claims.size import C2
-
-CLAIMS = {claim.id: claim for claim in (C1, C2, C3, C4, C5, C6)}
-
-
-def of_study(study: str) -> list[Claim]:
-    """The claims that a study decides."""
-    return [claim for claim in CLAIMS.values() if claim.study == study]
-
+from prunability.claims.registry import CLAIMS, Case, Claim, case_of, of_study
 
 __all__ = [
     "CLAIMS",
@@ -42,3 +31,16 @@ __all__ = [
     "networks_needed",
     "of_study",
 ]
+
+
+def _claims() -> list[Claim]:
+    """Every claim that a module of this package states, by id."""
+    modules = [import_module(f"{__name__}.{module.name}") for module in iter_modules(__path__)]
+    stated = [value for module in modules for value in vars(module).values() if isinstance(value, Claim)]
+    return sorted(stated, key=lambda claim: claim.id)
+
+
+for _claim in _claims():
+    if _claim.id in CLAIMS:
+        raise ValueError(f"two claims are called {_claim.id}")
+    CLAIMS[_claim.id] = _claim

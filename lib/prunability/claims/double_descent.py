@@ -1,10 +1,14 @@
 """C3: prunability follows the test loss through double descent."""
 
+import numpy as np
+
 from prunability.analysis import widths
 from prunability.analysis.ranks import tau_estimate
-from prunability.analysis.resampling import Estimate
+from prunability.analysis.resampling import Array, Estimate
 from prunability.claims.criteria import STRONG, Criterion, Finding, Threshold
 from prunability.claims.registry import Case, Claim
+from prunability.claims.scenarios import Drawn, Grid, Scenario, Shares
+from prunability.measures import HEADLINE_MEASURE
 
 # Width steps between two peaks.
 NEAR = Threshold("peak distance", 1.0, (0.0, 2.0, 3.0))
@@ -50,6 +54,22 @@ def reasons(case: Case, finding: Finding) -> list[str]:
     ]
 
 
+def _descent(same: bool) -> Drawn:
+    """The test loss as it was measured; prunability follows it, or a bump anywhere within the widths."""
+
+    def draw(grid: Grid, goal: Shares, own: Shares) -> dict[str, Array]:
+        del goal, own
+        rng, places = grid.rng, grid.settings
+        loss = grid.case.goal
+        means = (np.bincount(places, loss) / np.bincount(places))[places]
+        noise = float((loss - means).std()) * rng.normal(size=(2, len(loss)))
+        place = rng.integers(1, int(places.max()))
+        bump = np.exp(-(((places - place) / 3.0) ** 2)) * float(means.std()) * 3
+        return {"test_loss": means + noise[0], HEADLINE_MEASURE: (means if same else bump) + noise[1]}
+
+    return draw
+
+
 C3 = Claim(
     "C3",
     "Prunability correlates highly with test loss, also under double descent.",
@@ -58,4 +78,8 @@ C3 = Claim(
     judge,
     reasons,
     beside,
+    scenarios=(
+        Scenario(False, "a bump anywhere within the widths", _descent(False)),
+        Scenario(True, "the curve of the test loss, with its noise", _descent(True)),
+    ),
 )

@@ -2,10 +2,11 @@
 
 from prunability.analysis.partial import normal_score_partial, partial_estimates
 from prunability.analysis.ranks import kendall_tau
-from prunability.analysis.resampling import Estimate
+from prunability.analysis.resampling import Array, Estimate
 from prunability.claims.criteria import POSITIVE, Criterion, Finding
 from prunability.claims.registry import Case, Claim
-from prunability.measures import all_measures
+from prunability.claims.scenarios import Drawn, Grid, Scenario, Shares, independent, mixed
+from prunability.measures import HEADLINE_MEASURE, all_measures
 
 # What prunability is weighed against, in the claim's words, each by one measure that is fixed beforehand.
 EXPLANATIONS = {
@@ -69,6 +70,18 @@ def reasons(case: Case, finding: Finding) -> list[str]:
     ]
 
 
+def _explained(more: float) -> Drawn:
+    """Prunability and the target follow flatness; ``more`` is what prunability knows of the target's rest."""
+
+    def draw(grid: Grid, goal: Shares, own: Shares) -> dict[str, Array]:
+        drawn = independent(grid, goal, own)
+        flat, rest = drawn[EXPLANATIONS["flatness"]], drawn["test_loss"]
+        known = mixed(more, rest, drawn[HEADLINE_MEASURE])
+        return drawn | {HEADLINE_MEASURE: mixed(0.8, flat, known), "test_loss": mixed(0.8, flat, rest)}
+
+    return draw
+
+
 C4 = Claim(
     "C4",
     "The success of prunability is not explained by margin, flatness or optimization speed.",
@@ -77,4 +90,9 @@ C4 = Claim(
     judge,
     reasons,
     beside,
+    scenarios=(
+        Scenario(False, "nothing but flatness at work", _explained(0.0)),
+        Scenario(True, "correlation 0.7 with what flatness leaves", _explained(0.7)),
+        Scenario(True, "correlation 0.9 with what flatness leaves", _explained(0.9)),
+    ),
 )

@@ -1,10 +1,11 @@
 """C5: prunability is like flatness, and predicts better."""
 
 from prunability.analysis.ranks import kendall_tau, tau_difference, tau_estimate
-from prunability.analysis.resampling import Estimate
+from prunability.analysis.resampling import Array, Estimate
 from prunability.claims.criteria import POSITIVE, STRONG, Criterion, Finding, Threshold
 from prunability.claims.registry import Case, Claim
-from prunability.measures import all_measures
+from prunability.claims.scenarios import Drawn, Grid, Scenario, Shares, independent, mixed
+from prunability.measures import HEADLINE_MEASURE, all_measures
 
 # The flatness measure that did best in Jiang et al. 2020 and in Dziugaite et al. 2020.
 RIVAL = "pacbayes_magnitude_flatness"
@@ -57,6 +58,18 @@ def reasons(case: Case, finding: Finding) -> list[str]:
     ]
 
 
+def _rival(weight: float) -> Drawn:
+    """Prunability and flatness follow the target, flatness with the weight 0.7."""
+
+    def draw(grid: Grid, goal: Shares, own: Shares) -> dict[str, Array]:
+        drawn = independent(grid, goal, own)
+        target = drawn["test_loss"]
+        ours, theirs = mixed(weight, target, drawn[HEADLINE_MEASURE]), mixed(0.7, target, drawn[RIVAL])
+        return drawn | {HEADLINE_MEASURE: ours, RIVAL: theirs}
+
+    return draw
+
+
 C5 = Claim(
     "C5",
     "Prunability is similar to, but more predictive than, flatness measures.",
@@ -65,4 +78,8 @@ C5 = Claim(
     judge,
     reasons,
     beside,
+    scenarios=(
+        Scenario(False, "as predictive as flatness", _rival(0.7)),
+        Scenario(True, "correlation 0.9 with the target, flatness 0.7", _rival(0.9)),
+    ),
 )

@@ -7,6 +7,7 @@ from prunability.analysis.resampling import Array, Draws, Estimate, estimate
 from prunability.analysis.tables import granulated, least_level
 from prunability.claims.criteria import STRONG, Criterion, Finding, Threshold
 from prunability.claims.registry import Case, Claim
+from prunability.claims.scenarios import Scenario, following, independent
 from prunability.measures import all_measures
 
 TOP_SHARE = Threshold("rank share", 0.25, (0.1, 0.5))
@@ -94,4 +95,9 @@ C1 = Claim(
     judge,
     reasons,
     beside,
+    scenarios=(
+        Scenario(False, "prunability independent of the target", independent),
+        Scenario(True, "correlation 0.8 with the target", following(0.8)),
+        Scenario(True, "correlation 0.9 with the target", following(0.9)),
+    ),
 )

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,9 @@ from prunability.analysis.tables import TARGETS, ranked_measures, sample_of, usa
 from prunability.claims.criteria import LEAST_RUNS, Criterion, Finding
 from prunability.measures import HEADLINE_MEASURE, all_measures
 from prunability.studies import Study
+
+if TYPE_CHECKING:
+    from prunability.claims.scenarios import Scenario
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,7 @@ class Claim:
 
     ``judge`` gives what the runs of ``study`` say of it; ``reasons`` what else they say where it is not
     supported, a sentence each; ``beside`` numbers shown with it that decide nothing. ``follows_target`` is
-    whether it speaks of the target.
+    whether it speaks of the target. ``scenarios`` are worlds in which it is false, and in which it is true.
     """
 
     id: str
@@ -111,6 +115,15 @@ class Claim:
     reasons: Callable[[Case, Finding], list[str]] = no_words
     beside: Callable[[Case], list[tuple[str, Estimate]]] = lambda _: []
     follows_target: bool = True
+    scenarios: Sequence["Scenario"] = ()
+
+
+CLAIMS: dict[str, Claim] = {}
+
+
+def of_study(study: str) -> list[Claim]:
+    """The claims that a study decides."""
+    return [claim for claim in CLAIMS.values() if claim.study == study]
 
 
 def case_of(study: Study, table: pd.DataFrame, seed: int) -> Case:

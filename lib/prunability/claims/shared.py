@@ -9,7 +9,8 @@ from prunability.analysis.ranks import kendall_tau, taus
 from prunability.analysis.resampling import Array, Draws, estimates
 from prunability.claims.criteria import STRONG, Criterion, Finding, Threshold
 from prunability.claims.registry import Case, Claim
-from prunability.measures import all_measures
+from prunability.claims.scenarios import Grid, Scenario, Shares, independent, mixed
+from prunability.measures import HEADLINE_MEASURE, all_measures
 
 # A quarter of what two measures could share. Without ties the information is a function of |τ|.
 LITTLE = Threshold("information", 0.25, (0.1, 0.2, 0.3, 0.4))
@@ -64,6 +65,12 @@ def reasons(case: Case, finding: Finding) -> list[str]:
     ]
 
 
+def _sharing(grid: Grid, goal: Shares, own: Shares) -> dict[str, Array]:
+    """One baseline has a correlation of 0.85 with prunability."""
+    drawn = independent(grid, goal, own)
+    return drawn | {"path_norm": mixed(0.85, drawn[HEADLINE_MEASURE], drawn["path_norm"])}
+
+
 C6 = Claim(
     "C6",
     "The predictions of prunability share little information with those of other baselines.",
@@ -72,4 +79,8 @@ C6 = Claim(
     judge,
     reasons,
     follows_target=False,
+    scenarios=(
+        Scenario(False, "correlation 0.85 with a baseline", _sharing),
+        Scenario(True, "independent of all baselines", independent),
+    ),
 )

@@ -1,10 +1,14 @@
 """C2: prunability does not grow with network size."""
 
+from scipy.stats import rankdata
+
 from prunability.analysis.partial import partial_estimates
 from prunability.analysis.ranks import tau_estimate
-from prunability.analysis.resampling import Estimate
+from prunability.analysis.resampling import Array, Estimate
 from prunability.claims.criteria import Criterion, Finding, Threshold
 from prunability.claims.registry import Case, Claim
+from prunability.claims.scenarios import Drawn, Grid, Scenario, Shares, independent, mixed, unit
+from prunability.measures import HEADLINE_MEASURE
 
 # One standard error of tau between independent variables at n = 48.
 NEGLIGIBLE = Threshold("τ with size", 0.1, (0.0, 0.2))
@@ -28,6 +32,15 @@ def beside(case: Case) -> list[tuple[str, Estimate]]:
     ]
 
 
+def _with_size(weight: float) -> Drawn:
+    def draw(grid: Grid, goal: Shares, own: Shares) -> dict[str, Array]:
+        drawn = independent(grid, goal, own)
+        size = unit(rankdata(grid.case.column("parameter_count")))
+        return drawn | {HEADLINE_MEASURE: mixed(weight, size, drawn[HEADLINE_MEASURE])}
+
+    return draw
+
+
 C2 = Claim(
     "C2",
     "Prunability does not grow with network size, unlike existing pruning-based measures.",
@@ -36,4 +49,9 @@ C2 = Claim(
     judge,
     beside=beside,
     follows_target=False,
+    scenarios=(
+        Scenario(False, "correlation 0.3 with the size", _with_size(0.3)),
+        Scenario(True, "independent of the size", _with_size(0.0)),
+        Scenario(True, "correlation −0.5 with the size", _with_size(-0.5)),
+    ),
 )

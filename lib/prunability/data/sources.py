@@ -1,7 +1,9 @@
-"""Where images come from: `digits`, `cifar10` and `folder:PATH`."""
+"""Where images come from: the sources named in ``SOURCES`` below, and `folder:PATH`."""
 
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,9 +13,16 @@ from prunability.data.images import SPLITS, DataFacts, ImageSet, image_set
 from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.seeding import generator
 
-SOURCES = "digits, cifar10 or folder:PATH (a folder or a tar of train/<class>/ and test/<class>/ images)"
 # As it is before it is downloaded; its checksum is not known then.
 CIFAR10 = DataFacts("CIFAR-10", "0" * 64, 10, 50_000, 10_000, (3, 32, 32))
+
+
+class Source(NamedTuple):
+    """A loader, given the folder for what is kept; of what is downloaded the facts, and the name it has there."""
+
+    load: Callable[[Path], ImageSet]
+    facts: DataFacts | None = None
+    downloaded: str = ""
 
 
 @lru_cache(maxsize=2)
@@ -23,22 +32,30 @@ def load_images(source: str, folder: Path) -> ImageSet:
     Raises:
         PrunabilityError: the source is unknown, missing, or not laid out as it should be.
     """
-    if source == "digits":
-        return _digits()
-    if source == "cifar10":
-        return _cifar10(folder)
+    if source in SOURCES:
+        return SOURCES[source].load(folder)
     if source.startswith("folder:") and source != "folder:":
         return load_folder(Path(source.removeprefix("folder:")).expanduser(), folder)
-    raise PrunabilityError(f"unknown data {source!r}: it must be {SOURCES}")
+    raise PrunabilityError(
+        f"unknown data {source!r}: it must be {NAMES} "
+        "(a folder or a tar of train/<class>/ and test/<class>/ images)"
+    )
 
 
 def at_hand(source: str, folder: Path) -> bool:
     """Whether a source needs no download."""
-    return source != "cifar10" or (folder / "cifar-10-batches-py").is_dir()
+    known = SOURCES.get(source)
+    return known is None or not known.downloaded or (folder / known.downloaded).is_dir()
 
 
-def _digits() -> ImageSet:
+def facts_before(source: str) -> DataFacts | None:
+    """What is known of a source before it is downloaded, None where nothing is."""
+    return SOURCES[source].facts if source in SOURCES else None
+
+
+def _digits(folder: Path) -> ImageSet:
     """1,797 real 8×8 digits inside scikit-learn, split 1,000 / 797 by a fixed permutation."""
+    del folder
     from sklearn.datasets import load_digits  # noqa: PLC0415  (slow to import, needed only here)
 
     bunch = load_digits()
@@ -60,3 +77,10 @@ def _cifar10(folder: Path) -> ImageSet:
         ) from error
     images = {split: part.data.transpose(0, 3, 1, 2) for split, part in sets.items()}
     return image_set("CIFAR-10", 10, images, {split: np.array(part.targets) for split, part in sets.items()})
+
+
+SOURCES = {
+    "digits": Source(_digits),
+    "cifar10": Source(_cifar10, CIFAR10, "cifar-10-batches-py"),
+}
+NAMES = f"{', '.join(SOURCES)} or folder:PATH"

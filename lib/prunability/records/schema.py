@@ -19,7 +19,7 @@ FIELDS = {
     "config.seed": "seed of initial weights, data order, dropout, augmentation and random pruning",
     "config.version": "version of the meaning of a configuration",
     "config.network.kind": "architecture",
-    "config.network.width": "channels, hidden units, or k of ResNet18(k)",
+    "config.network.width": "channels, hidden units, or k of ResNet18(k) or CNN(k)",
     "config.network.depth": "blocks",
     "config.network.dropout": "probability",
     "config.training.optimiser": "sgd or adam",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from prunability.data.sources import CIFAR10, at_hand
+from prunability.data.sources import at_hand, facts_before, load_images
 from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.execution import Execution
 from prunability.measures import REGISTRY
@@ -15,7 +15,7 @@ from prunability.records.runner import Snapshot, completed, survey
 from prunability.records.store import Record
 from prunability.records.tables import Published
 from prunability.records.workers import lacking
-from prunability.studies import Study, expand, find_profile, having, open_study
+from prunability.studies import Study, expand, find_profile, having
 from prunability.training.config import VERSION
 
 From = Literal["own", "published"]
@@ -99,10 +99,11 @@ def choose(study: str, profile: str, data: str, seed: int, origin: From, executi
                 f"seed={seed} goes with one's own runs: published ones are of seed {table.origin.seed}"
             )
         return of_table(table)
-    source = data or size.data
-    if size.gpu and not at_hand(source, execution.data):  # nothing is downloaded only to be refused
-        check(expand(study, profile, size, source, CIFAR10, seed), execution)
-    return Chosen(open_study(study, profile, data, seed, execution.data))
+    source, folder = data or size.data, execution.data
+    if size.gpu and not at_hand(source, folder) and (facts := facts_before(source)):
+        # Nothing is downloaded only to be refused.
+        check(expand(study, profile, size, source, facts, seed), execution)
+    return Chosen(expand(study, profile, size, source, load_images(source, folder).facts, seed))
 
 
 def of_table(table: Published) -> Chosen:
@@ -138,7 +139,8 @@ def gather(chosen: Chosen, execution: Execution, snapshot: Snapshot | None = Non
             "changed since. Export it anew, or take runs_from=own"
         )
     source = find_profile(study.name, study.profile).data
-    named = {"cifar10": CIFAR10.title}.get(source, source)
+    facts = facts_before(source)
+    named = facts.title if facts else source
     absent = [set(lacking(record)) for record in records if record.result.status != "diverged"]
     without = [m.label for name in set.intersection(*absent) for m in REGISTRY[name].measures] if absent else []
     return Gathered(

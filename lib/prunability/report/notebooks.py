@@ -47,7 +47,7 @@ def sources(names: Sequence[str], profile: str) -> list[Path]:
 
 
 def studies_of(path: Path) -> list[str]:
-    """The studies whose runs a notebook needs, from its metadata.
+    """The studies whose runs a notebook needs, from its metadata: by name, or "all".
 
     Raises:
         PrunabilityError: it names none.
@@ -55,7 +55,7 @@ def studies_of(path: Path) -> list[str]:
     found = nbformat.read(path, as_version=4).metadata.get("prunability", {}).get("studies")
     if not found:
         raise PrunabilityError(f"{path.name}: its metadata names no studies (prunability.studies)")
-    return [str(study) for study in found]
+    return list(STUDIES) if found == "all" else [str(study) for study in found]
 
 
 def execute(notebooks: Sequence[Path], values: Mapping[str, Any], workers: int = 0) -> list[Path]:

@@ -1,17 +1,21 @@
-"""All studies: a new one is a module with its ``PROFILES``, named here.
+"""All studies: a new one is a module of this package with its ``PROFILES``.
 
 They are specifications, not results, and use what a run is, data and foundation.
 """
 
 from collections.abc import Iterable
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 
 from prunability.data.sources import load_images
 from prunability.foundation.errors import PrunabilityError
-from prunability.studies import correlation, double_descent
 from prunability.studies.grid import Profile, Study, expand
 
-STUDIES = {"correlation": correlation.PROFILES, "double-descent": double_descent.PROFILES}
+_MODULES = {module.name: import_module(f"{__name__}.{module.name}") for module in iter_modules(__path__)}
+STUDIES: dict[str, dict[str, Profile]] = {
+    name.replace("_", "-"): module.PROFILES for name, module in _MODULES.items() if hasattr(module, "PROFILES")
+}
 
 
 def profiles(study: str) -> dict[str, Profile]:

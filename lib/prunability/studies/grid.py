@@ -11,23 +11,7 @@ from prunability.data.dataset import DataConfig
 from prunability.data.images import DataFacts
 from prunability.foundation.errors import PrunabilityError, explain
 from prunability.foundation.files import digest
-from prunability.training.config import (
-    VERSION,
-    CNNConfig,
-    MLPConfig,
-    NetworkConfig,
-    NiNConfig,
-    ResNetConfig,
-    RunConfig,
-    TrainingConfig,
-)
-
-NETWORKS: Mapping[str, type[NetworkConfig]] = {
-    "nin": NiNConfig,
-    "mlp": MLPConfig,
-    "resnet18": ResNetConfig,
-    "cnn": CNNConfig,
-}
+from prunability.training.config import NETWORKS, VERSION, RunConfig, TrainingConfig
 
 
 @dataclass(frozen=True)

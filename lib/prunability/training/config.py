@@ -4,8 +4,9 @@ Every field that can change a result is in :class:`RunConfig`, defaults included
 run is computed is in :class:`prunability.foundation.execution.Execution` and never enters the hash.
 """
 
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -49,6 +50,9 @@ class CNNConfig(Frozen):
 
 
 NetworkConfig = NiNConfig | MLPConfig | ResNetConfig | CNNConfig
+NETWORKS: Mapping[str, type[NetworkConfig]] = {
+    config.model_fields["kind"].default: config for config in get_args(NetworkConfig)
+}
 
 
 class TrainingConfig(Frozen):
@@ -102,7 +106,8 @@ class RunConfig(Frozen):
     @property
     def dropout(self) -> float:
         """The network's dropout rate, 0 for networks without dropout."""
-        return self.network.dropout if isinstance(self.network, NiNConfig) else 0.0
+        rate: float = getattr(self.network, "dropout", 0.0)
+        return rate
 
     def setting(self, name: str) -> float:
         """A hyperparameter of the network, the training or the data, by name."""

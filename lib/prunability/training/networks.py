@@ -207,7 +207,7 @@ class CNN(nn.Module):
 
 
 Network = NiN | MLP | ResNet18 | CNN
-AnyNetwork = TypeVar("AnyNetwork", NiN, MLP, ResNet18, CNN, Network)
+AnyNetwork = TypeVar("AnyNetwork", bound=Network)
 
 
 def make_network(config: NetworkConfig, shape: Sequence[int], classes: int) -> Network:
@@ -246,7 +246,8 @@ def folded(network: AnyNetwork) -> AnyNetwork:
     Scale and shift of each BatchNorm, with its running statistics, go into weights and biases
     (Dziugaite et al. 2020). Biases are then part of the network; weights keep their names.
     """
-    copy = deepcopy(network).eval()
+    copy = deepcopy(network)
+    copy.eval()
     copy.fold()
     return copy
 
