@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from prunability.analysis.resampling import Estimate
@@ -33,26 +34,28 @@ def _levels(table: pd.DataFrame, name: str, looks: Sequence[str]) -> list[str]:
     return list(islice(cycle(looks), table[name].nunique()))
 
 
-def scatter(ax: Axes, table: pd.DataFrame, x: str, y: str, colour: str, marker: str) -> tuple[list[Any], list[str]]:
-    """Runs as points, coloured and shaped by hyperparameters; returns the legend's handles and words."""
+def scatter(ax: Axes, table: pd.DataFrame, x: str, y: str, colour: str, marker: str) -> list[Any]:
+    """Runs as points, coloured and shaped by hyperparameters; returns handles for a legend."""
     sns.scatterplot(
         table.astype({x: float, y: float}),
         x=x,
         y=y,
         hue=colour,
         style=marker,
-        palette=_levels(table, colour, COLOURS),
+        palette=_levels(table, colour, COLOURS) or None,  # none where there is no run
         markers=_levels(table, marker, MARKERS),
         s=15,
         alpha=0.85,
         linewidth=0.3,
         ax=ax,
     )
-    handles, words = ax.get_legend_handles_labels()
     if legend := ax.get_legend():
         legend.remove()
-    names = {name: name.replace("_", " ") for name in (colour, marker)}
-    return handles, [names.get(word) or f"{float(word):g}" for word in words]
+    names, handles = {name: name.replace("_", " ") for name in (colour, marker)}, parts.labelled(ax)
+    for handle in handles:
+        word = handle.get_label()
+        handle.set_label(names.get(word) or f"{float(word):g}")
+    return handles
 
 
 def tau_title(ax: Axes, row: pd.Series) -> None:
@@ -64,8 +67,7 @@ def prunability_scatter(
     ax: Axes, table: pd.DataFrame, correlations: pd.DataFrame, colour: str, marker: str
 ) -> None:
     """The main figure: prunability against test loss, tau and its interval above."""
-    handles, words = scatter(ax, table, HEADLINE_MEASURE, "test_loss", colour, marker)
-    parts.legend_over(ax, handles, labels=words)
+    parts.legend_over(ax, scatter(ax, table, HEADLINE_MEASURE, "test_loss", colour, marker))
     tau_title(ax, correlations[correlations["target"] == "test_loss"].iloc[0])
     ax.set(xlabel="prunability (kept fraction, ε = 0.1 nats)", ylabel=TARGETS["test_loss"])
     parts.describe(
@@ -80,16 +82,10 @@ def scatter_by_hyperparameter(
 ) -> None:
     """Prunability against test loss once for each hyperparameter; panels left over are removed."""
     for number, (ax, name) in enumerate(zip(axes, names, strict=False)):
-        handles, words = scatter(ax, table, HEADLINE_MEASURE, "test_loss", name, name)
+        handles = scatter(ax, table, HEADLINE_MEASURE, "test_loss", name, name)
         ax.set_title(HYPERPARAMETERS.get(name, name), pad=16)
         # Between the title and the panel, where it covers no network.
-        above: dict[str, Any] = {
-            "loc": "lower center",
-            "bbox_to_anchor": (0.5, 1.0),
-            "borderaxespad": 0.2,
-            "ncols": len(words),
-        }
-        ax.legend(handles=handles, labels=words, handletextpad=0.1, columnspacing=1.0, **above)
+        parts.legend_above(ax, handles, "center")
         ax.xaxis.set_major_locator(MaxNLocator(4))
         ax.set(xlabel="", ylabel=TARGETS["test_loss"] if number % columns == 0 else "")
         if number + columns >= len(names):  # nothing below it
@@ -108,9 +104,9 @@ def tau_by_level(ax: Axes, table: pd.DataFrame, overall: float) -> None:
     names = list(dict.fromkeys(table["hyperparameter"]))
     colours = [COLOURS[names.index(name) % len(COLOURS)] for name in table["hyperparameter"]]
     parts.zero(ax)
-    everything = ax.axvline(overall, color=parts.GREY, lw=0.8, ls=":")
-    settings = ax.hlines(places, table["low"], table["high"], color=colours, lw=2.4, alpha=0.5)
-    seeds = ax.hlines(places + 0.22, table["seeds_low"], table["seeds_high"], color=colours, lw=0.8)
+    ax.axvline(overall, color=parts.GREY, lw=0.8, ls=":")
+    ax.hlines(places, table["low"], table["high"], color=colours, lw=2.4, alpha=0.5)
+    ax.hlines(places + 0.22, table["seeds_low"], table["seeds_high"], color=colours, lw=0.8)
     ax.scatter(table["tau"], places, color=colours, s=12, zorder=3)
     labels = [
         f"{name.replace('_', ' ')} {level:g} (n = {n:.0f})"
@@ -118,10 +114,14 @@ def tau_by_level(ax: Axes, table: pd.DataFrame, overall: float) -> None:
     ]
     parts.name_rows(ax, labels)
     ax.set(xlabel="Kendall τ with test loss")
-    key = {"settings resampled": settings, "seeds resampled": seeds, "τ of all": everything}
+    looks = {"settings resampled": (2.4, "-", 0.5), "seeds resampled": (0.8, "-", 1), "τ of all": (0.8, ":", 1)}
     if table["seeds_low"].isna().all():
-        del key["seeds resampled"]
-    parts.legend_over(ax, list(key.values()), labels=list(key), handlelength=1.4)
+        del looks["seeds resampled"]
+    key = [
+        Line2D([], [], color=parts.GREY, lw=width, ls=dashes, alpha=alpha, label=words)
+        for words, (width, dashes, alpha) in looks.items()
+    ]
+    parts.legend_over(ax, key, handlelength=1.4)
     parts.describe(ax, f"Kendall τ of prunability with the test loss at {parts.counted(len(table), 'level')} of ")
     parts.describe(ax, parts.typeset(f"{parts.counted(len(names), 'hyperparameter')}; {overall:.2f} over all."))
 
@@ -210,13 +210,13 @@ def size_panels(axes: Sequence[Axes], table: pd.DataFrame, sizes: pd.DataFrame, 
         "kept_parameter_count": ("kept parameters", "kept parameters (count)"),
     }
     for ax, (column, (measure, ylabel)) in zip(axes, names.items(), strict=True):
-        handles, words = scatter(ax, table, "parameter_count", column, colour, marker)
+        handles = scatter(ax, table, "parameter_count", column, colour, marker)
         ax.set(xscale="log", xlabel="parameters (count)", ylabel=ylabel)
         parts.count_ticks(ax.xaxis)
         tau_title(ax, headline[headline["measure"] == measure].iloc[0])
     axes[1].set_yscale("log")
     parts.count_ticks(axes[1].yaxis)
-    parts.legend_over(axes[0], handles, labels=words)
+    parts.legend_over(axes[0], handles)
     taus = " and ".join(ax.get_title() for ax in axes)
     parts.describe(axes[0], "Prunability and the number of kept parameters against the number of parameters of ")
     parts.describe(axes[0], f"{parts.counted(len(table), 'network')}: {taus}.")

@@ -37,12 +37,6 @@ def titled(name: str, label: str) -> str:
     return label if unit == "1" else f"{label} ({unit})"
 
 
-def legend_above(ax: Axes, handles: Sequence[Any]) -> None:
-    """A legend above a panel, where it covers no curve."""
-    place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 0.98), "ncols": len(handles)}
-    ax.legend(handles=handles, **place, handletextpad=0.4, columnspacing=1.2)
-
-
 def losses_and_errors(axes: Sequence[Axes], table: pd.DataFrame, x: str, at: float | None = None) -> None:
     """Training and test loss in one panel, training and test error in the next; a line where networks interpolate."""
     units = {"loss": "cross-entropy (nats)", "error": "error (fraction)"}
@@ -53,8 +47,8 @@ def losses_and_errors(axes: Sequence[Axes], table: pd.DataFrame, x: str, at: flo
         ax.set(xlabel=PARAMETERS if x == "parameters" else x.replace("max_", ""), ylabel=unit)
         ax.set_ylim(0, 1.15 * float(table.loc[table["name"].str.endswith(quantity), "mean"].max()))
     begins = [] if at is None else [Line2D([], [], **INTERPOLATION, label="interpolates from here on")]
-    legend_above(axes[0], [*parts.labelled(axes[0]), *begins])
-    legend_above(axes[1], [BAND])
+    parts.legend_above(axes[0], [*parts.labelled(axes[0]), *begins])
+    parts.legend_above(axes[1], [BAND])
     parts.describe(axes[0], f"Training and test loss, and training and test error, against {axes[0].get_xlabel()}.")
 
 
@@ -63,7 +57,7 @@ def along_training(axes: Sequence[Axes], table: pd.DataFrame, labels: Mapping[st
     losses_and_errors(axes[:2], table, "max_epochs")
     lines(axes[2], table, "max_epochs", labels, 2)
     axes[2].set(xlabel="epochs", ylabel="prunability (kept fraction)")
-    legend_above(axes[2], parts.labelled(axes[2]))
+    parts.legend_above(axes[2], parts.labelled(axes[2]))
     parts.describe(axes[0], f"Beside them prunability at {' and '.join(labels.values())}.")
 
 

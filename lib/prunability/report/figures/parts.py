@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -24,10 +24,22 @@ def describe(ax: Axes, text: str) -> None:
 
 def legend_over(ax: Axes, handles: Sequence[Any], **look: Any) -> Legend:
     """A legend of the whole figure, above all its panels."""
-    usual = {"loc": "outside upper center", "handletextpad": 0.3, "columnspacing": 1.0, "ncols": len(handles)}
+    usual = {
+        "loc": "outside upper center",
+        "handletextpad": 0.3,
+        "columnspacing": 1.0,
+        "ncols": max(1, len(handles)),
+    }
     figure: Any = ax.figure
     legend: Legend = figure.legend(handles=handles, **usual | look)
     return legend
+
+
+def legend_above(ax: Axes, handles: Sequence[Any], side: Literal["left", "center"] = "left") -> None:
+    """A legend between a panel and its title, where it covers nothing that is drawn."""
+    place: dict[str, Any] = {"loc": f"lower {side}", "bbox_to_anchor": ({"left": 0.0, "center": 0.5}[side], 1.0)}
+    place |= {"borderaxespad": 0.2, "handletextpad": 0.3, "columnspacing": 1.0, "ncols": max(1, len(handles))}
+    ax.legend(handles=handles, **place)
 
 
 def labelled(ax: Axes) -> list[Any]:
