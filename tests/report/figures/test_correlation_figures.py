@@ -78,21 +78,20 @@ def test_a_panel_for_each_hyperparameter() -> None:
     table = runs().assign(weight_decay=np.resize([0.0, 0.0005], 12))
     with drawing.panels(2, 3, sharex=True, sharey=True) as axes:
         figures.scatter_by_hyperparameter(axes, table, names)
-        assert axes[0].figure.axes == axes[:4]  # type: ignore[union-attr]
+        assert drawing.figure_of(axes[0]).axes == axes[:4]
         assert [ax.get_title() for ax in axes[:4]] == [
             "width (channels)", "depth (blocks)", "learning rate", "weight decay",
         ]  # fmt: skip
-        keys = [[text.get_text() for text in ax.get_legend().get_texts()] for ax in axes[:4]]  # type: ignore[union-attr]
+        keys = [drawing.words(drawing.key(ax)) for ax in axes[:4]]
         assert keys == [["8", "16", "32"], ["1", "2"], ["0.05"], ["0", "0.0005"]]
         # Words below the lowest panel of each column and left of each row.
         below = [bool(ax.get_xlabel()) and ax.xaxis.label.get_visible() for ax in axes[:4]]
         assert below == [False, True, True, True]
         assert [bool(ax.get_ylabel()) for ax in axes[:4]] == [True, False, False, True]
         # Legends stand above their panels and cover no network.
-        axes[0].figure.draw_without_rendering()  # type: ignore[union-attr]
+        drawing.lay_out(axes[0])
         for ax in axes[:4]:
-            key = ax.get_legend()
-            assert key is not None
+            key = drawing.key(ax)
             assert key.get_window_extent().y0 >= ax.get_window_extent().y1
             assert key.get_window_extent().y1 <= ax.title.get_window_extent().y0
 
@@ -115,7 +114,7 @@ def test_tau_at_each_level(seeds: bool) -> None:
         np.testing.assert_allclose(drawing.spans(ax, 0)[:2], [(0.0, 0.3, 0), (0.1, 0.4, 1)], atol=1e-12)
         # One colour a hyperparameter.
         assert drawing.colours(ax) == [COLOURS[k].lower() for k in (0, 0, 1)]
-        assert [line.get_xdata()[0] for line in ax.lines] == [0, 0.3]  # type: ignore[index]
+        assert drawing.uprights(ax) == {"-": [0], ":": [0.3]}
         both = ["settings resampled", *["seeds resampled"] * seeds, "τ of all"]
         assert drawing.legend(ax) == both
         assert "0.30 over all" in drawing.alternative(ax)
@@ -133,7 +132,7 @@ def test_pruning_curve_marks_each_answer() -> None:
     with drawing.panels() as (ax,):
         figures.pruning_curve(ax, curves, 0.01, 0.11, {"magnitude": 0.6, "random": 0.9})
         marked = [line for line in ax.lines if line.get_marker() in MARKERS]
-        assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in marked] == [(0.6, 0.11), (0.9, 0.11)]  # type: ignore[index]
+        assert [drawing.curve(line)[0] for line in marked] == [(0.6, 0.11), (0.9, 0.11)]
         assert len({line.get_marker() for line in marked}) == len({line.get_color() for line in marked}) == 2
         assert drawing.legend(ax) == ["magnitude: 0.6", "random: 0.9"]
         heights = {text.get_text(): text.get_position()[1] for text in ax.texts}
@@ -169,8 +168,7 @@ def test_ranking(headline: str) -> None:
             assert drawing.points(ax)[:3] == [(sign * 0.9, 0), (sign * 0.1, 1), (sign * 0.5, 2)]
             assert np.isnan(drawing.points(ax)[3][0])
             assert ax.get_xlabel() == f"Kendall τ with\n{target}"
-            dotted = [line.get_xdata()[0] for line in ax.lines if line.get_linestyle() == ":"]  # type: ignore[index]
-            assert dotted == [sign * 0.5] * (headline == "p")
+            assert drawing.uprights(ax).get(":", []) == [sign * 0.5] * (headline == "p")
         assert "4 measures with 3 targets" in drawing.alternative(axes[0])
 
 
@@ -218,9 +216,9 @@ def test_sweep_of_tolerances() -> None:
         assert [text.get_text() for text in axes[1].get_xticklabels()] == ["2"]
         assert drawing.legend(axes[0]) == ["one", "two"]
         one, two = axes[0].lines[:2]
-        assert list(one.get_ydata()) == list(two.get_ydata()) == [0.1, 0.2]
+        assert [y for _, y in drawing.curve(one)] == [y for _, y in drawing.curve(two)] == [0.1, 0.2]
         # Side by side: intervals hide nothing of one another.
-        assert all(np.asarray(one.get_xdata()) < np.asarray(two.get_xdata()))
+        assert all(x < y for (x, _), (y, _) in zip(drawing.curve(one), drawing.curve(two), strict=True))
         assert (one.get_color(), one.get_marker()) != (two.get_color(), two.get_marker())
 
 

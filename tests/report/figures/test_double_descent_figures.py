@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.axes import Axes
 
 import drawing
 from prunability.measures import HEADLINE_MEASURE, all_measures
@@ -20,23 +21,17 @@ def means(values: dict[str, list[float]], error: float = 0.1) -> pd.DataFrame:
     return frame.assign(error=error, n=2, max_epochs=frame["parameters"])
 
 
-def band(ax: drawing.Axes, number: int = 0) -> tuple[float, float]:
+def band(ax: Axes, number: int = 0) -> tuple[float, float]:
     """Lowest and highest point of a band."""
-    heights = ax.collections[number].get_paths()[0].vertices[:, 1]
+    heights = np.asarray(ax.collections[number].get_paths()[0].vertices)[:, 1]
     return round(float(heights.min()), 9), round(float(heights.max()), 9)
-
-
-def verticals(ax: drawing.Axes) -> dict[str, float]:
-    """Vertical lines by their dashes."""
-    found = [line for line in ax.lines if len(set(line.get_xdata())) == 1 and line.get_linestyle() in ("--", ":")]  # type: ignore[arg-type]
-    return {line.get_linestyle(): float(line.get_xdata()[0]) for line in found}  # type: ignore[index]
 
 
 def test_lines_with_a_band_of_one_standard_error() -> None:
     table = means({"a": [1.0, 3.0, 2.0], "b": [0.0, 0.0, 0.0]})
     with drawing.panels() as (ax,):
         figures.lines(ax, table, "parameters", {"a": "A", "b": "B"}, first=len(COLOURS) - 1)
-        assert [list(line.get_ydata()) for line in ax.lines] == [[1, 3, 2], [0, 0, 0]]
+        assert [[y for _, y in drawing.curve(line)] for line in ax.lines] == [[1, 3, 2], [0, 0, 0]]
         assert (band(ax, 0), band(ax, 1)) == ((0.9, 3.1), (-0.1, 0.1))
         # From ``first`` on, and from the beginning after the last.
         assert [line.get_color() for line in ax.lines] == [COLOURS[-1], COLOURS[0]]
@@ -48,14 +43,14 @@ def test_one_seed_has_no_band() -> None:
     with drawing.panels() as (ax,):
         figures.lines(ax, means({"a": [1.0, 3.0]}, error=np.nan), "parameters", {"a": "A"})
         assert band(ax) == (1, 3)
-        heights = ax.collections[0].get_paths()[0].vertices
-        assert {tuple(point) for point in heights} == {(100.0, 1.0), (1000.0, 3.0)}
+        outline = np.asarray(ax.collections[0].get_paths()[0].vertices)
+        assert {(float(x), float(y)) for x, y in outline} == {(100.0, 1.0), (1000.0, 3.0)}
 
 
 def test_no_run_leaves_an_empty_panel() -> None:
     with drawing.panels() as (ax,):
         figures.lines(ax, means({"a": [1.0]}), "parameters", {"b": "B"})
-        assert list(ax.lines[0].get_xdata()) == []
+        assert drawing.curve(ax.lines[0]) == []
 
 
 @pytest.mark.parametrize("at", [None, 1000.0])
@@ -65,11 +60,11 @@ def test_losses_and_errors(at: float | None) -> None:
         figures.losses_and_errors(axes, table, "parameters", at)
         assert [ax.get_ylabel() for ax in axes] == ["cross-entropy (nats)", "error (fraction)"]
         assert [ax.get_xlabel() for ax in axes] == ["parameters (count)"] * 2
-        keys = [[text.get_text() for text in ax.get_legend().get_texts()] for ax in axes]  # type: ignore[union-attr]
+        keys = [drawing.words(drawing.key(ax)) for ax in axes]
         assert keys == [
             ["test", "training", *["interpolates from here on"] * (at is not None)], ["± one standard error"],
         ]  # fmt: skip
-        assert [verticals(ax) for ax in axes] == [{} if at is None else {"--": at}] * 2
+        assert [drawing.uprights(ax) for ax in axes] == [{} if at is None else {"--": [at]}] * 2
         assert [ax.get_ylim() for ax in axes] == [(0, 1.15 * 2)] * 2
         assert "parameters" in drawing.alternative(axes[0])
 
@@ -82,10 +77,9 @@ def test_along_training() -> None:
         assert axes[2].get_ylabel() == "prunability (kept fraction)"
         # Not the colours of training and test.
         assert [line.get_color() for line in axes[2].lines] == COLOURS[2:4]
-        axes[2].figure.draw_without_rendering()  # type: ignore[union-attr]
+        drawing.lay_out(axes[2])
         for ax in axes:
-            key = ax.get_legend()
-            assert key is not None
+            key = drawing.key(ax)
             assert key.get_window_extent().y0 >= ax.get_window_extent().y1, "covers a curve"
         assert "ε = 0.1 and β = 0.5" in drawing.alternative(axes[0])
 
@@ -102,14 +96,14 @@ def test_small_multiples() -> None:
     with drawing.panels(2, 3, sharex=True) as axes:
         figures.small_multiples(axes, means(values), labels, 1000.0, 100.0)
         kept = axes[:5]
-        assert axes[0].figure.axes == kept  # type: ignore[union-attr]
+        assert drawing.figure_of(axes[0]).axes == kept
         assert [ax.get_title() for ax in kept] == [
             "test loss (nats)", f"prunability ({all_measures()[HEADLINE_MEASURE].unit})", "kept (count)", "large", "tiny",
         ]  # fmt: skip
-        assert [verticals(ax) for ax in kept] == [{"--": 1000.0, ":": 100.0}] * 5
+        assert [drawing.uprights(ax) for ax in kept] == [{"--": [1000.0], ":": [100.0]}] * 5
         # What spans more than a factor of 30 and is positive is drawn by its logarithm.
         assert [ax.get_yscale() for ax in kept] == ["linear", "linear", "log", "linear", "log"]
-        axes[0].figure.draw_without_rendering()  # type: ignore[union-attr]
+        drawing.lay_out(axes[0])
         ticks = ["".join(text.get_text() for text in ax.get_yticklabels()) for ax in kept]
         assert "10k" in ticks[2] and "k" in ticks[3]
         assert "10^" in ticks[4] and "µ" not in ticks[4], "parts of 1 are not told by letters"
@@ -122,7 +116,7 @@ def test_small_multiples() -> None:
 def test_small_multiples_where_nothing_interpolates_or_peaks() -> None:
     with drawing.panels(1, 3) as axes:
         figures.small_multiples(axes, means({"a": [1.0, 2.0]}), {"a": "A"}, None, None)
-        assert verticals(axes[0]) == {}
+        assert drawing.uprights(axes[0]) == {}
         assert drawing.legend(axes[0]) == ["± one standard error"]
 
 
@@ -142,7 +136,7 @@ def halves(names: list[str]) -> pd.DataFrame:
 def test_tau_in_each_half() -> None:
     with drawing.panels(1, 3, sharey=True) as axes:
         figures.by_half(axes, halves(["all", "narrow"]), "q")
-        assert axes[0].figure.axes == axes[:2]  # type: ignore[union-attr]
+        assert drawing.figure_of(axes[0]).axes == axes[:2]
         assert drawing.rows(axes[0]) == ["P", "Q"]
         assert drawing.bold(axes[0]) == ["Q"]
         assert [ax.get_title() for ax in axes[:2]] == ["all\nn = 35", "narrow\nn = 35"]
@@ -167,10 +161,10 @@ def test_tolerances() -> None:
     with drawing.panels(1, 2, sharey=True) as axes:
         figures.tolerances(axes, curves, limits)
         assert [ax.get_title() for ax in axes] == ["one", "two"]
-        keys = [[text.get_text() for text in ax.get_legend().get_texts()] for ax in axes]  # type: ignore[union-attr]
+        keys = [drawing.words(drawing.key(ax)) for ax in axes]
         assert keys == [["ε\u00a0=\u00a00.1: 0.9"], ["ε\u00a0=\u00a00.1: 0.7", "β\u00a0=\u00a01: 0.8"]]
         marks = [line for line in axes[1].lines if line.get_marker() not in ("None", "")]
-        assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in marks] == [(0.7, 0.11), (0.8, 0.02)]  # type: ignore[index]
+        assert [drawing.curve(line)[0] for line in marks] == [(0.7, 0.11), (0.8, 0.02)]
         # The legend has room above the curves, the words below them.
         low, high = axes[0].get_ylim()
         assert low < 0.9 * 0.01 and high > 10 * 3
@@ -184,7 +178,7 @@ def test_by_noise() -> None:
     with drawing.panels(1, 2) as axes:
         figures.by_noise(axes, tables, {"a": "A", HEADLINE_MEASURE: "prunability"})
         assert drawing.legend(axes[0]) == ["0% wrong, 1 seed", "20% wrong, 5 seeds", "± one standard error"]
-        assert [[list(line.get_ydata()) for line in ax.lines] for ax in axes] == [
+        assert [[[y for _, y in drawing.curve(line)] for line in ax.lines] for ax in axes] == [
             [[1, 2], [3, 4]], [[0.1, 0.2], [0.3, 0.4]],
         ]  # fmt: skip
         assert [ax.get_title() for ax in axes] == ["A", "prunability (fraction)"]

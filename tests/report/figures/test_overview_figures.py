@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 
 import drawing
@@ -32,12 +33,12 @@ TABLE = pd.DataFrame(
 )
 
 
-def cells(ax: drawing.Axes) -> dict[tuple[int, int], str]:
+def cells(ax: Axes) -> dict[tuple[int, int], str]:
     """The colour of each cell that has one, by row and column."""
     mesh = ax.collections[0]
     mesh.update_scalarmappable()
-    codes = np.ma.masked_invalid(mesh.get_array())  # type: ignore[no-untyped-call]
-    shown = [to_hex(colour) for colour in np.asarray(mesh.get_facecolor()).reshape(-1, 4)]
+    codes: np.ma.MaskedArray = np.ma.masked_invalid(np.ma.asarray(mesh.get_array()))
+    shown = drawing.colours(ax, 0)
     at = list(np.ndindex(codes.shape))
     return {
         place: tint
@@ -46,7 +47,7 @@ def cells(ax: drawing.Axes) -> dict[tuple[int, int], str]:
     }
 
 
-def at(ax: drawing.Axes, row: int, column: int) -> list[str]:
+def at(ax: Axes, row: int, column: int) -> list[str]:
     """What is written in a cell."""
     places = {text: text.get_position() for text in ax.texts if text.get_transform() == ax.transData}
     return [text.get_text() for text, (x, y) in places.items() if (int(y), int(x)) == (row, column)]
@@ -88,7 +89,7 @@ def test_words_stay_within_their_cells() -> None:
     table = pd.concat(more).drop_duplicates(["claim", "profile"])
     with drawing.panels() as (ax,):
         figures.verdict_table(ax, table)
-        ax.figure.draw_without_rendering()  # type: ignore[union-attr]
+        drawing.lay_out(ax)
         for text in ax.texts:
             box = ax.transData.inverted().transform(text.get_window_extent())
             assert np.floor(box[0][0]) == np.floor(box[1][0]), text.get_text()
@@ -122,7 +123,7 @@ def test_sensitivity(labels: bool) -> None:
         for place in np.ndindex(2, 5):
             assert at(ax, *place) == ([SIGNS[signs[place]]] if place in signs else [])
         # A line between groups; the name of a group of several above its middle.
-        assert [line.get_xdata()[0] for line in ax.lines] == [1, 3, 4]  # type: ignore[index]
+        assert drawing.uprights(ax) == {"-": [1, 3, 4]}
         above = {text.get_text(): text.get_position()[0] for text in ax.texts if text.get_position()[1] == 1.02}
         assert above == {"τ": 2.0}
         assert ax.get_title(loc="left") == "profile quick"
@@ -144,6 +145,6 @@ def test_key_names_every_verdict() -> None:
             *(f"{sign} {verdict}" for verdict, sign in SIGNS.items()),
             "blank: does not apply",
         ]
-        (key,) = ax.figure.legends  # type: ignore[union-attr]
+        (key,) = drawing.figure_of(ax).legends
         tints = [to_hex(patch.get_facecolor()) for patch in key.get_patches()][:-1]
         assert tints == [tint for tint, _ in LOOKS.values()]
