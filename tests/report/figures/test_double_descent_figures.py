@@ -63,7 +63,7 @@ def test_losses_and_errors(at: float | None) -> None:
         keys = [drawing.words(drawing.key(ax)) for ax in axes]
         assert keys == [
             ["test", "training", *["interpolates from here on"] * (at is not None)], ["± one standard error"],
-        ]  # fmt: skip
+        ]
         assert [drawing.uprights(ax) for ax in axes] == [{} if at is None else {"--": [at]}] * 2
         assert [ax.get_ylim() for ax in axes] == [(0, 1.15 * 2)] * 2
         assert "parameters" in drawing.alternative(axes[0])
@@ -88,18 +88,18 @@ def test_small_multiples() -> None:
     labels = {
         "test_loss": "test loss (nats)", HEADLINE_MEASURE: "prunability", "kept_parameter_count": "kept",
         "large": "large", "tiny": "tiny",
-    }  # fmt: skip
+    }
     values = {
         "test_loss": [1.0, 2.0, 1.0], HEADLINE_MEASURE: [0.5] * 3, "kept_parameter_count": [100.0, 1e4, 1e5],
         "large": [-1.0, 2e4, 5e4], "tiny": [1e-6, 1e-3, 1e-2],
-    }  # fmt: skip
+    }
     with drawing.panels(2, 3, sharex=True) as axes:
         figures.small_multiples(axes, means(values), labels, 1000.0, 100.0)
         kept = axes[:5]
         assert drawing.figure_of(axes[0]).axes == kept
         assert [ax.get_title() for ax in kept] == [
             "test loss (nats)", f"prunability ({all_measures()[HEADLINE_MEASURE].unit})", "kept (count)", "large", "tiny",
-        ]  # fmt: skip
+        ]
         assert [drawing.uprights(ax) for ax in kept] == [{"--": [1000.0], ":": [100.0]}] * 5
         # What spans more than a factor of 30 and is positive is drawn by its logarithm.
         assert [ax.get_yscale() for ax in kept] == ["linear", "linear", "log", "linear", "log"]
@@ -110,7 +110,7 @@ def test_small_multiples() -> None:
         assert [bool(ax.get_xlabel()) for ax in kept] == [False, False, True, True, True]
         assert drawing.legend(axes[0]) == [
             "networks interpolate from here on", "test loss peaks", "± one standard error",
-        ]  # fmt: skip
+        ]
 
 
 def test_small_multiples_where_nothing_interpolates_or_peaks() -> None:
@@ -180,7 +180,7 @@ def test_by_noise() -> None:
         assert drawing.legend(axes[0]) == ["0% wrong, 1 seed", "20% wrong, 5 seeds", "± one standard error"]
         assert [[[y for _, y in drawing.curve(line)] for line in ax.lines] for ax in axes] == [
             [[1, 2], [3, 4]], [[0.1, 0.2], [0.3, 0.4]],
-        ]  # fmt: skip
+        ]
         assert [ax.get_title() for ax in axes] == ["A", "prunability (fraction)"]
         # A share of wrong labels has one colour in all panels.
         assert [line.get_color() for line in axes[0].lines] == [line.get_color() for line in axes[1].lines]

@@ -14,7 +14,7 @@ TABLE = pd.DataFrame(
         ("e", "E", "size", np.nan), ("f", "F", "flatness", 0.5),
     ],
     columns=["measure", "label", "family", "tau"],
-)  # fmt: skip
+)
 
 
 def test_families_by_their_best_and_rows_within_them() -> None:
@@ -38,7 +38,7 @@ def test_rows_are_named_ruled_and_told_by_family(first: float) -> None:
         assert drawing.texts(axes[0]) == []
         assert [(text.get_text(), text.get_position()[1]) for text in axes[1].texts] == [
             ("norms", first + 0.5), ("flatness", first + 2), ("size", first + 3.5), ("new", first + 5),
-        ]  # fmt: skip
+        ]
 
 
 def test_colours_of_families() -> None:

@@ -59,11 +59,11 @@ def test_verdicts() -> None:
         assert [row.split()[0] for row in drawing.rows(ax)] == ["C1", "C2", "C3"]
         assert [text.get_text() for text in ax.get_xticklabels()] == [
             "quick: digits", f"small: images\n(made by version {VERSION - 1} of the protocol)",
-        ]  # fmt: skip
+        ]
         assert cells(ax) == {
             (0, 0): LOOKS["supported"][0], (0, 1): LOOKS["inconclusive"][0], (1, 0): LOOKS["insufficient n"][0],
             (2, 1): LOOKS["cannot decide"][0],
-        }  # fmt: skip
+        }
         assert at(ax, 0, 0) == [
             "✓ supported",
             "τ with test loss\n0.71 [−0.64, 0.77]\nwanted: above 0.3; n\u00a0=\u00a0144",
@@ -101,7 +101,7 @@ def moved() -> pd.DataFrame:
         ("C2", "target", "test error", np.nan, "inconclusive"),
         ("C1", "τ", "0.5", 0.5, "not supported"), ("C2", "τ", "0.1", 0.1, "supported"),
         ("C1", "τ", "0.1", 0.1, "supported"), ("C1", "rank share", "0.5", 0.5, "supported"),
-    ]  # fmt: skip
+    ]
     frame = pd.DataFrame(rows, columns=["claim", "varied", "setting", "value", "verdict"])
     return pd.concat(
         [frame.assign(profile="quick"), frame.iloc[:1].assign(profile="small", verdict="cannot decide")]
@@ -118,7 +118,7 @@ def test_sensitivity(labels: bool) -> None:
         signs = {
             (0, 0): "supported", (0, 1): "supported", (0, 2): "not supported", (0, 3): "supported",
             (1, 0): "not supported", (1, 1): "supported", (1, 4): "inconclusive",
-        }  # fmt: skip
+        }
         assert cells(ax) == {place: LOOKS[verdict][0] for place, verdict in signs.items()}
         for place in np.ndindex(2, 5):
             assert at(ax, *place) == ([SIGNS[signs[place]]] if place in signs else [])

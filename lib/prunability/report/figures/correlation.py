@@ -114,9 +114,9 @@ def tau_by_level(ax: Axes, table: pd.DataFrame, overall: float) -> None:
     ]
     parts.name_rows(ax, labels)
     ax.set(xlabel="Kendall τ with test loss")
-    looks = {"settings resampled": (2.4, "-", 0.5), "seeds resampled": (0.8, "-", 1), "τ of all": (0.8, ":", 1)}
+    looks = {"95 %, by settings": (2.4, "-", 0.5), "95 %, by seeds": (0.8, "-", 1), "τ of all": (0.8, ":", 1)}
     if table["seeds_low"].isna().all():
-        del looks["seeds resampled"]
+        del looks["95 %, by seeds"]
     key = [
         Line2D([], [], color=parts.GREY, lw=width, ls=dashes, alpha=alpha, label=words)
         for words, (width, dashes, alpha) in looks.items()

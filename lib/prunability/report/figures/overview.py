@@ -43,13 +43,13 @@ def verdict_table(ax: Axes, table: pd.DataFrame) -> None:
     profiles, claims = list(dict.fromkeys(table["profile"])), sorted(set(table["claim"]))
     verdicts = table.pivot(index="claim", columns="profile", values="verdict").loc[claims, profiles]
     _cells(ax, verdicts, signs=False)
-    wide = max(30, 120 // len(profiles))
+    wide = max(30, 126 // len(profiles))
     centred: dict[str, Any] = {"ha": "center", "va": "center"}
     for _, row in table.iterrows():
         x, y = profiles.index(row["profile"]) + 0.5, claims.index(row["claim"]) + 0.5
         words = f"{SIGNS[row['verdict']]} {row['verdict']}"
         ax.text(x, y - 0.27, words, **centred, fontsize=7.5, fontweight="bold")
-        ax.text(x, y + 0.14, _reason(row, wide), **centred, fontsize=6, linespacing=1.1)
+        ax.text(x, y + 0.14, _reason(row, wide), **centred, fontsize=5.8, linespacing=1.1)
         parts.describe(ax, f"{row['claim']}, {row['profile']}: {row['verdict']}.")
     for y, x in zip(*verdicts.isna().to_numpy().nonzero(), strict=True):
         ax.text(x + 0.5, y + 0.5, "no results", **centred, fontsize=6, color=parts.GREY)
