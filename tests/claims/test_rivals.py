@@ -93,7 +93,7 @@ def test_figures_and_words(table: pd.DataFrame, tmp_path: object) -> None:
         errors, summary = rivals.environment_errors(table, RANKED, NAMES, size)
         assert "nan" not in text.environments(errors, summary, size)
         with style.panels() as (figure, ax):
-            plots.sign_error_curves(ax, errors, summary, "weights")
+            plots.sign_error_shares([ax], {"weights": errors}, summary)
         style.save(figure, f"errors {size}", tmp_path, summary, PROVENANCE, "digits, n = 12")  # type: ignore[arg-type]
     assert errors.errors.shape[1] > 0
     assert "0.500" in text.table(pd.DataFrame({"a_b": [0.5], "c": ["d"]}))

@@ -48,7 +48,7 @@ def draw(table: pd.DataFrame, folder: Path) -> None:
         figures.size_panels(axes, table, sizes, *NAMES[:2])
     style.save(figure, "size", folder, table, PROVENANCE, "digits, n = 12")
     with style.panels(1, 2) as (figure, axes):
-        figures.tolerance_sweep(axes, sizes, "measure")
+        figures.tolerance_sweep(axes, sizes, "measure", "Kendall τ")
     style.save(figure, "sweep", folder, sizes, PROVENANCE, "digits, n = 12")
 
 

@@ -55,7 +55,10 @@ def example_of(row: pd.Series, curve_of: CurveOf, hyperparameters: Sequence[str]
         for step, loss in enumerate(curve_of(str(row["run"]), pruner, POINTS))
     ]
     return Example(
-        title=fill(", ".join(f"{n.replace('_', ' ')} {row[n]:g}" for n in hyperparameters), 44),
+        # Broken between hyperparameters alone.
+        title=fill(
+            ", ".join(f"{n} {row[n]:g}".replace("_", " ").replace(" ", "\u00a0") for n in hyperparameters), 44
+        ),
         curves=pd.DataFrame(rows, columns=["pruner", "kept_fraction", "loss"]),
         loss=float(row["train_loss"]),
         limit=HEADLINE.limit(float(row["train_loss"])),

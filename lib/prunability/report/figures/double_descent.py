@@ -1,49 +1,64 @@
 """Figures of double descent: plotters that take finished tables and axes and compute nothing."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter
 
-from prunability.report.figures.correlation import count_ticks
+from prunability.measures import all_measures
+from prunability.report.figures import parts
 from prunability.report.figures.style import COLOURS, MARKERS
 
 PARAMETERS = "parameters (count)"
+# The two vertical lines, where networks begin to interpolate and where the test loss peaks.
+INTERPOLATION: dict[str, Any] = {"color": parts.GREY, "lw": 0.8, "ls": "--"}
+TEST_LOSS_PEAK: dict[str, Any] = {"color": COLOURS[0], "lw": 0.8, "ls": ":"}
+BAND = Patch(color=parts.GREY, alpha=0.25, lw=0, label="± one standard error")
 
 
 def lines(ax: Axes, table: pd.DataFrame, x: str, labels: Mapping[str, str], first: int = 0) -> None:
-    """The mean of each column in ``labels`` against ``x``, with a band of one standard error."""
+    """The mean of each column in ``labels`` against ``x``, with a band of one standard error where there is one."""
     for number, (name, label) in enumerate(labels.items(), first):
         part = table[table["name"] == name]
         colour, error = COLOURS[number % len(COLOURS)], part["error"].fillna(0)
         ax.fill_between(part[x], part["mean"] - error, part["mean"] + error, color=colour, alpha=0.25, linewidth=0)
         ax.plot(part[x], part["mean"], marker=MARKERS[number % len(MARKERS)], ms=2.5, color=colour, label=label)
     ax.set_xscale("log")
-    count_ticks(ax.xaxis, (1.0, 3.0))
+    parts.count_ticks(ax.xaxis, (1.0, 3.0))
 
 
-def threshold(ax: Axes, at: float | None, words: str = "") -> None:
-    """A line where networks begin to interpolate, if they do."""
-    if at is not None:
-        ax.axvline(at, color="#555555", lw=0.8, ls="--")
-        if words:
-            ax.text(
-                at, 0.99, f" {words}", transform=ax.get_xaxis_transform(), fontsize=6, va="top", color="#333333"
-            )
+def titled(name: str, label: str) -> str:
+    """A label with the unit of the measure that it names; other columns' labels have theirs."""
+    unit = known[name].unit if name in (known := all_measures()) else "1"
+    return label if unit == "1" else f"{label} ({unit})"
 
 
 def losses_and_errors(axes: Sequence[Axes], table: pd.DataFrame, x: str, at: float | None = None) -> None:
-    """Training and test loss in one panel, training and test error in the next."""
-    for ax, quantity, unit in zip(
-        axes, ("loss", "error"), ("cross-entropy (nats)", "error (fraction)"), strict=True
-    ):
+    """Training and test loss in one panel, training and test error in the next; a line where networks interpolate."""
+    units = {"loss": "cross-entropy (nats)", "error": "error (fraction)"}
+    for ax, (quantity, unit) in zip(axes, units.items(), strict=True):
         lines(ax, table, x, {f"test_{quantity}": "test", f"train_{quantity}": "training"})
-        threshold(ax, at, "interpolates" if quantity == "loss" else "")
+        if at is not None:
+            ax.axvline(at, **INTERPOLATION)
         ax.set(xlabel=PARAMETERS if x == "parameters" else x.replace("max_", ""), ylabel=unit)
         ax.set_ylim(0, 1.15 * float(table.loc[table["name"].str.endswith(quantity), "mean"].max()))
-    # Above the panel, where it covers no curve.
-    axes[0].legend(loc="lower left", bbox_to_anchor=(0, 0.98), ncols=2)
+    begins = [] if at is None else [Line2D([], [], **INTERPOLATION, label="interpolates from here on")]
+    parts.legend_above(axes[0], [*parts.labelled(axes[0]), *begins])
+    parts.legend_above(axes[1], [BAND])
+    parts.describe(axes[0], f"Training and test loss, and training and test error, against {axes[0].get_xlabel()}.")
+
+
+def along_training(axes: Sequence[Axes], table: pd.DataFrame, labels: Mapping[str, str]) -> None:
+    """Losses, errors and prunability (a line for each of ``labels``) after more and more epochs."""
+    losses_and_errors(axes[:2], table, "max_epochs")
+    lines(axes[2], table, "max_epochs", labels, 2)
+    axes[2].set(xlabel="epochs", ylabel="prunability (kept fraction)")
+    parts.legend_above(axes[2], parts.labelled(axes[2]))
+    parts.describe(axes[0], f"Beside them prunability at {' and '.join(labels.values())}.")
 
 
 def small_multiples(
@@ -52,41 +67,46 @@ def small_multiples(
     """A panel a column, against the parameter count; ``marked`` is where the test loss peaks."""
     for number, (ax, (name, label)) in enumerate(zip(axes, labels.items(), strict=False)):
         lines(ax, table, "parameters", {name: label}, number)
-        threshold(ax, at)
+        if at is not None:
+            ax.axvline(at, **INTERPOLATION)
         if marked is not None:
-            ax.axvline(marked, color=COLOURS[0], lw=0.8, ls=":")
-        ax.set_title(label)
+            ax.axvline(marked, **TEST_LOSS_PEAK)
+        ax.set_title(titled(name, label))
         if number >= len(labels) - 3:
             ax.tick_params(labelbottom=True)
             ax.set_xlabel(PARAMETERS)
-        positive = table.loc[table["name"] == name, "mean"]
-        if positive.min() > 0 and positive.max() / positive.min() > 30:
+        means = table.loc[table["name"] == name, "mean"]
+        if means.min() > 0 and means.max() / means.min() > 30:
             ax.set_yscale("log")
-        elif positive.max() > 1e4:
+            if means.min() >= 1:  # a multiple of 1 is told by k and M, a part of it is not
+                parts.count_ticks(ax.yaxis, (1.0, 3.0))
+        elif means.max() > 1e4:
             ax.yaxis.set_major_formatter(EngFormatter(sep=""))
     for ax in axes[len(labels) :]:
         ax.remove()
+    key = [] if at is None else [Line2D([], [], **INTERPOLATION, label="networks interpolate from here on")]
+    key += [] if marked is None else [Line2D([], [], **TEST_LOSS_PEAK, label="test loss peaks")]
+    parts.legend_over(axes[0], [*key, BAND])
+    parts.describe(axes[0], f"Against the number of parameters: {'; '.join(labels.values())}.")
 
 
-def by_half(axes: Sequence[Axes], table: pd.DataFrame, first: str) -> None:
-    """Tau of each measure (rows) with each target (colours), a panel a half; ``first`` in bold."""
-    rows = list(dict.fromkeys(table["measure"]))[::-1]
+def by_half(axes: Sequence[Axes], table: pd.DataFrame, headline: str) -> None:
+    """Tau of each measure (rows) with each target (colours), a panel a half; ``headline`` in bold."""
     labels = table.drop_duplicates("measure").set_index("measure")["label"]
+    rows = list(labels.index)
     for ax, (half, part) in zip(axes, table.groupby("half", sort=False), strict=False):
-        ax.axvline(0, color="#555555", lw=0.6)
+        parts.zero(ax)
         for number, (target, own) in enumerate(part.groupby("target", sort=False)):
-            places = [rows.index(name) + 0.22 - 0.22 * number for name in own["measure"]]
-            colour = COLOURS[number]
-            ax.hlines(places, own["low"], own["high"], color=colour, lw=1.1)
-            ax.scatter(own["tau"], places, color=colour, marker=MARKERS[number], s=9, zorder=3, label=str(target))
+            places = [rows.index(name) + 0.22 * (number - 1) for name in own["measure"]]
+            parts.intervals(ax, own, places, COLOURS[number], marker=MARKERS[number], label=str(target))
         ax.set(title=f"{half}\nn = {part['n'].iloc[0]}", xlabel="Kendall τ", xlim=(-1.05, 1.05))
-        ax.set(ylim=(-0.7, len(rows) - 0.3), yticks=range(len(rows)))
-        ax.grid(axis="y", visible=False)
-    for label, name in zip(axes[0].set_yticklabels([labels[name] for name in rows]), rows, strict=True):
-        label.set_fontweight("bold" if name == first else "normal")
-    for ax in axes[table["half"].nunique() :]:
+        parts.name_rows(ax, labels, labels.index == headline)
+    halves = table["half"].nunique()
+    for ax in axes[halves:]:
         ax.remove()
-    axes[0].figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    parts.legend_over(axes[0], parts.labelled(axes[0]))
+    said = f"{parts.counted(len(rows), 'measure')} with {parts.counted(table['target'].nunique(), 'target')}"
+    parts.describe(axes[0], f"Kendall τ of {said}, with 95 % intervals: {', '.join(table['half'].unique())}.")
 
 
 def tolerances(axes: Sequence[Axes], curves: pd.DataFrame, limits: pd.DataFrame) -> None:
@@ -98,12 +118,16 @@ def tolerances(axes: Sequence[Axes], curves: pd.DataFrame, limits: pd.DataFrame)
         for colour, marker, (tolerance, limit, answer) in zip(COLOURS, MARKERS, points, strict=False):
             ax.axhline(limit, color=colour, lw=0.8, ls="--")
             ax.vlines(answer, 0, limit, color=colour, lw=0.8, ls=":")
-            ax.plot([answer], [limit], marker, color=colour, ms=4, label=f"{tolerance}: {answer:g}")
-        ax.axhline(own["loss"].iloc[0], color="#999999", lw=0.8)
+            words = parts.typeset(f"{tolerance}: {answer:g}")
+            ax.plot([answer], [limit], marker, color=colour, ms=4, label=words)
+            parts.describe(ax, f"{network}, prunability at {words}.")
+        loss = float(own["loss"].iloc[0])
+        ax.axhline(loss, color="#999999", lw=0.8)
+        ax.text(0.01, 0.9 * loss, "trained network L(w)", va="top", fontsize=6.5, color=parts.DARK)
         ax.set(yscale="log", xlim=(0, 1), xlabel="kept fraction α", title=str(network))
-        # Room for the legend above.
-        ax.set_ylim(0.5 * float(limits["loss"].min()), 100 * float(curves["loss"].max()))
-        ax.legend(title="tolerance: prunability", title_fontsize=6, loc="upper center", ncols=2)
+        # Room for the words below and the legend above.
+        ax.set_ylim(0.3 * float(limits["loss"].min()), 100 * float(curves["loss"].max()))
+        ax.legend(title="tolerance: prunability", title_fontsize=6.5, loc="upper center", ncols=2)
     axes[0].set_ylabel("training loss L(φ(w, α)) (nats)")
 
 
@@ -111,8 +135,11 @@ def by_noise(axes: Sequence[Axes], tables: Mapping[float, pd.DataFrame], labels:
     """A panel a column, a line for each share of wrong labels."""
     for ax, (name, label) in zip(axes, labels.items(), strict=True):
         for number, (noise, table) in enumerate(tables.items()):
-            renamed = table[table["name"] == name].assign(name=noise)
-            words = f"{noise:.0%} wrong, {table['n'].max()} seed{'s' if table['n'].max() > 1 else ''}"
-            lines(ax, renamed, "parameters", {noise: words}, number)  # type: ignore[dict-item]
-        ax.set(xlabel=PARAMETERS, title=label)
-    axes[0].figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(tables))
+            words = f"{noise:.0%} wrong, {parts.counted(table['n'].max(), 'seed')}"
+            lines(ax, table, "parameters", {name: words}, number)
+        ax.set(xlabel=PARAMETERS, title=titled(name, label))
+    parts.legend_over(axes[0], [*parts.labelled(axes[0]), BAND])
+    noises = ", ".join(f"{noise:.0%}" for noise in tables)
+    parts.describe(
+        axes[0], f"{'; '.join(labels.values())} against the number of parameters, {noises} of labels wrong."
+    )
