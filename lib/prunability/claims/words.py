@@ -22,8 +22,10 @@ def markdown(frame: pd.DataFrame) -> str:
     """A table in Markdown: whole texts, three decimals, a dash where there is no value; without rows, nothing."""
     if frame.empty:
         return ""
-    shown = frame.astype(object).where(frame.notna(), None).rename(columns=_spaced)
-    shown = shown.map(lambda cell: cell.replace("|", "\\|") if isinstance(cell, str) else cell)
+    shown = frame.rename(columns=_spaced).map(
+        lambda cell: cell.replace("|", "\\|") if isinstance(cell, str) else cell
+    )
+    shown = shown.astype(object).where(frame.notna().to_numpy(), None)
     texts = [place for place, kind in enumerate(frame.dtypes) if not is_float_dtype(kind)]
     return str(shown.to_markdown(index=False, floatfmt=".3f", missingval="–", disable_numparse=texts))
 

@@ -13,7 +13,7 @@ SWEEP = [name for name, measure in all_measures().items() if measure.of_prunabil
 
 
 def correlation_runs(noise: float = 0.2, settings: int = 40, seeds: int = 2, **columns: Any) -> pd.DataFrame:
-    """Runs of a grid; prunability is the test loss with so much noise, every other measure has little to do with it."""
+    """Runs of a grid; prunability is the test loss with so much noise, other measures have little to do with it."""
     rng = np.random.default_rng(3)
     n = settings * seeds
     loss = np.repeat(rng.normal(size=settings), seeds) + 0.05 * rng.normal(size=n)

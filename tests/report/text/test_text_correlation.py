@@ -79,7 +79,9 @@ def test_what_cannot_be_ranked_is_said(table: pd.DataFrame) -> None:
     assert said.count("prunability has no rank") == len(tables.TARGETS)
     assert "wrong way round" not in said
     for name in ranked[:2]:
-        (line,) = [line for line in said.splitlines() if line.startswith(f"- Left out: {all_measures()[name].label}")]
+        (line,) = [
+            line for line in said.splitlines() if line.startswith(f"- Left out: {all_measures()[name].label}")
+        ]
         assert f"{len(table)} " in line
 
 

@@ -54,7 +54,9 @@ def test_comparison(table: pd.DataFrame) -> None:
     most = gains[gains["measure"] != HEADLINE_MEASURE].sort_values("adds_to_prunability").iloc[-1]
     assert f"{most['label']} adds most" in said
     assert f"{most['adds_to_prunability']:+.2f}" in said
-    assert f"Left out: {all_measures()['compression_bound'].label} (undefined on {len(table)} of {len(table)}" in said
+    assert (
+        f"Left out: {all_measures()['compression_bound'].label} (undefined on {len(table)} of {len(table)}" in said
+    )
 
 
 def test_environments(table: pd.DataFrame) -> None:
