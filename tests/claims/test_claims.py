@@ -16,6 +16,7 @@ from prunability.claims import CLAIMS, LEAST_RUNS, Case, Criterion, Finding, Thr
 from prunability.claims import flatness as c5
 from prunability.claims.criteria import POSITIVE, STRONG, networks_needed
 from prunability.claims.explained import EXPLANATIONS
+from prunability.claims.predictive import within
 from prunability.claims.shared import baselines
 from prunability.claims.words import beside, markdown, sentence
 from prunability.measures import HEADLINE_MEASURE, all_measures
@@ -155,6 +156,13 @@ def test_c1_can_go_every_way() -> None:
         assert found.criteria[0].estimate == tau_estimate(
             table[HEADLINE_MEASURE], table["test_loss"], sample_of(table, 0)
         )
+
+
+def test_where_prunability_orders_best_and_worst() -> None:
+    rows = [("width", 0.2), ("batch_size", -0.3), ("depth", 0.9), ("dropout", np.nan), ("mean", 0.3)]
+    said = within(pd.DataFrame(rows, columns=["hyperparameter", "psi"]))
+    assert "best where only the depth differs (ψ = 0.90), worst where only the batch size does (ψ = -0.30)" in said
+    assert "not vary" in within(pd.DataFrame(rows[3:], columns=["hyperparameter", "psi"]))
 
 
 def test_c1_needs_the_top_quarter_among_rivals_that_are_no_variants() -> None:

@@ -26,7 +26,11 @@ def correlation_runs(noise: float = 0.2, settings: int = 40, seeds: int = 2, **c
         table[name] = 0.2 + 0.5 * own.argsort().argsort() / n
     table["kept_parameter_count"] = table[HEADLINE_MEASURE] * table["prunable_weight_count"]
     ends = {"test_loss": loss, "loss_gap": loss, "test_error": (loss - loss.min()) / 20}
-    rows = {"run": [f"{k:016x}" for k in range(n)], "setting": np.arange(n) // seeds, "seed": np.arange(n) % seeds}
+    rows: dict[str, Any] = {
+        "run": [f"{k:016x}" for k in range(n)],
+        "setting": np.arange(n) // seeds,
+        "seed": np.arange(n) % seeds,
+    }
     rows |= {"status": "converged", "reason": "", "stop_at_target": True}
     return table.assign(**rows, **ends).assign(**columns)
 
@@ -49,7 +53,7 @@ def width_runs(
     prunability = (np.array(losses if own is None else own)[places] + noise * rng.normal(size=n)) / 3
     for name in (HEADLINE_MEASURE, *SWEEP):
         table[name] = prunability
-    rows = {"run": [f"{k:016x}" for k in range(n)], "setting": places, "seed": np.arange(n) % seeds}
+    rows: dict[str, Any] = {"run": [f"{k:016x}" for k in range(n)], "setting": places, "seed": np.arange(n) % seeds}
     rows |= {"status": "converged", "reason": "", "stop_at_target": False, "steps": 100, "max_epochs": 10}
     ends = {"test_loss": loss, "loss_gap": loss, "test_error": loss / 4}
     return table.assign(**rows, **ends, train_loss=0.001, train_error=np.where(places > 3, 0.0, 0.3))

@@ -88,7 +88,7 @@ def test_what_cannot_be_ranked_is_said(table: pd.DataFrame) -> None:
 def test_lowest_level(table: pd.DataFrame) -> None:
     sample = tables.sample_of(table, 0)
     levels = tables.by_level(table, HEADLINE_MEASURE, "test_loss", HYPERPARAMETERS, sample)
-    worst = levels.loc[levels["tau"].idxmin()]
+    worst = levels.iloc[int(levels["tau"].argmin())]
     said = text.lowest_level(levels, 0.5)
     assert "τ = 0.50" in said
     assert f"{worst['hyperparameter']} {worst['level']:g}" in said

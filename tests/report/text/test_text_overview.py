@@ -11,8 +11,10 @@ import pytest
 from synthetic import DESCENT, HYPERPARAMETERS, correlation_runs, width_runs
 
 from prunability import studies
+from prunability.analysis.ranks import kendall_tau
 from prunability.analysis.resampling import Estimate
 from prunability.analysis.tables import sample_of
+from prunability.analysis.widths import halves, interpolation_threshold
 from prunability.claims import CLAIMS, Case, Criterion, Finding, Threshold, networks_needed
 from prunability.claims.explained import EXPLANATIONS
 from prunability.claims.flatness import RIVAL
@@ -28,6 +30,7 @@ HOLDS = Criterion("first statistic", Estimate(0.5, 0.4, 0.6), "above", WANTED)
 OPEN = Criterion("second statistic", Estimate(0.35, 0.2, 0.5), "above", WANTED)
 # Its estimate is on the wrong side.
 HOPELESS = Criterion("third statistic", Estimate(0.25, 0.1, 0.4), "above", WANTED)
+UPSIDE_DOWN = (0.5, 2.0, 0.7, 0.2, 0.9, 1.0, 1.1)
 FAILS = Criterion("fourth statistic", Estimate(0.1, 0.0, 0.2), "above", WANTED)
 
 
@@ -182,6 +185,31 @@ def test_claims_judged_on_runs() -> None:
             asked = finding.verdict in ("not supported", "inconclusive")
             reasons = CLAIMS[finding.claim].reasons(case, finding)
             assert [reason in line for reason in reasons] == [asked] * len(reasons)
+
+
+@pytest.mark.parametrize(
+    ("own", "verdict"),
+    [(DESCENT, "supported"), ((0.9, 0.8, 1.0, 1.1, 2.0, 0.7, 0.6), "inconclusive"), (UPSIDE_DOWN, "not supported")],
+)
+def test_double_descent_judged_on_runs(own: tuple[float, ...], verdict: str) -> None:
+    """Where C3 is not supported, tau by half and the places of the peaks are its reasons."""
+    table = width_runs(own=own)
+    case = Case(table, sample_of(table, 0), ("width",), True)
+    finding = CLAIMS["C3"].judge(case)
+    (line,) = told(replace(evidence([]), case=case, findings=(finding,)), key="C3")
+    assert finding.verdict == verdict
+    assert f"**{verdict}**: " in line
+    parts = halves(table, interpolation_threshold(table))
+    taus = [
+        f"{half} {kendall_tau(part[HEADLINE_MEASURE], part['test_loss']):.2f} [" for half, part in parts.items()
+    ]
+    assert [tau in line for tau in taus] == [False, *[verdict != "supported"] * (len(taus) - 1)]
+    largest = table.groupby("width")[HEADLINE_MEASURE].mean().idxmax()
+    peak = table.groupby("width")["test_loss"].mean().iloc[1:].idxmax()
+    where = f"Prunability is largest at width {largest}; the test loss peaks at width {peak}."
+    assert (where in line) == (verdict != "supported")
+    alone = CLAIMS["C3"].reasons(replace(case, table=table.assign(train_error=0.3)), finding)
+    assert len(alone) == 1  # without a threshold there are no halves
 
 
 def test_networks() -> None:

@@ -62,7 +62,7 @@ def ranking(table: pd.DataFrame, runs_used: pd.DataFrame, measures: list[str]) -
     lines = []
     for target, title in TARGETS.items():
         part = table[table["target"] == target]
-        own, best = part[part["measure"] == HEADLINE_MEASURE], part.loc[part["tau"].idxmax()]
+        own, best = part[part["measure"] == HEADLINE_MEASURE], part.iloc[int(part["tau"].argmax())]
         where = "prunability has no rank"
         if len(own):
             place = int((part["tau"] > own["tau"].iloc[0]).sum()) + 1
