@@ -19,7 +19,7 @@ FAILS = Criterion("s", Estimate(0.1, 0.0, 0.2), "above", WANTED)
 
 def test_a_table_in_markdown() -> None:
     frame = pd.DataFrame(
-        {"a_b": [0.12345, np.nan], "text_c": ["0.5", "x_y"], "n": [7, 8], "either": ["p|q", None]}, index=[3, 1]
+        {"a_b": [0.12345, np.nan], "text_c": ["0.5", "1.25"], "n": [7, 8], "either": ["p|q", None]}, index=[3, 1]
     )
     head, _, first, second = [
         [cell.strip() for cell in line.replace("\\|", "!").split("|")[1:-1]]
@@ -27,7 +27,7 @@ def test_a_table_in_markdown() -> None:
     ]
     assert head == ["a b", "text c", "n", "either"]
     assert first == ["0.123", "0.5", "7", "p!q"]  # a text that looks like a number is left as it is
-    assert second == ["–", "x_y", "8", "–"]
+    assert second == ["–", "1.25", "8", "–"]
     assert markdown(frame.iloc[:0]) == ""
 
 
