@@ -23,7 +23,7 @@ from prunability.data.dataset import prepare
 from prunability.data.sources import load_images
 from prunability.foundation.execution import Execution, cores, project_root
 from prunability.measures import REGISTRY, Estimated, TrainedRun, UndefinedMeasureError
-from prunability.report.text import correlation
+from prunability.report.text.measures import measure_list
 from prunability.studies import open_study
 from prunability.training.config import RunConfig
 from prunability.training.loop import DTYPES, logits, train
@@ -130,7 +130,7 @@ def measures_page(result: dict[str, Any]) -> str:
     head = HEAD.format(
         width=result["network"]["width"], depth=result["network"]["depth"], examples=result["examples"]
     )
-    return head + "\n" + correlation.measure_list(costs) + "\n"
+    return head + "\n" + measure_list(costs) + "\n"
 
 
 if __name__ == "__main__":

@@ -1,8 +1,6 @@
 """Each claim brought to every verdict on made-up runs."""
 
-import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,8 +13,9 @@ from prunability.claims import CLAIMS, LEAST_RUNS, Case, Finding
 from prunability.claims import flatness as c5
 from prunability.claims.criteria import POSITIVE
 from prunability.claims.explained import EXPLANATIONS
+from prunability.claims.predictive import within
 from prunability.claims.shared import baselines
-from prunability.claims.words import beside, save, sentence, table_of
+from prunability.claims.words import beside, markdown, sentence
 from prunability.measures import HEADLINE_MEASURE, all_measures
 
 NAMES = (
@@ -65,6 +64,13 @@ def test_c1_can_go_every_way() -> None:
         )
 
 
+def test_where_prunability_orders_best_and_worst() -> None:
+    rows = [("width", 0.2), ("batch_size", -0.3), ("depth", 0.9), ("dropout", np.nan), ("mean", 0.3)]
+    said = within(pd.DataFrame(rows, columns=["hyperparameter", "psi"]))
+    assert "best where only the depth differs (ψ = 0.90), worst where only the batch size does (ψ = -0.30)" in said
+    assert "not vary" in within(pd.DataFrame(rows[3:], columns=["hyperparameter", "psi"]))
+
+
 def test_c1_needs_the_top_quarter_among_rivals_that_are_no_variants() -> None:
     better = dict.fromkeys(EXPLANATIONS.values(), 0.001)
     found = judged("C1", own=0.5, **better)
@@ -97,7 +103,7 @@ def test_what_cannot_be_judged_says_why(key: str) -> None:
     constant = claim.judge(case(runs().assign(**{HEADLINE_MEASURE: 0.5})))
     assert constant.verdict == "cannot decide"
     assert "has the same value on all 80 runs" in constant.undecided
-    assert "because prunability" in sentence(constant, "networks")
+    assert constant.undecided in sentence(constant, "networks")
 
 
 def test_c2_has_one_condition() -> None:
@@ -174,31 +180,24 @@ def test_reasons_of_every_claim(key: str) -> None:
     for options in ({"own": 0.1, "inverse_margin": 0.01}, {"own": 1.0}, {"own": 100.0, "path_norm": -5.0}):
         made = case(runs(**options))  # type: ignore[arg-type]
         found = CLAIMS[key].judge(made)
-        said = [*CLAIMS[key].reasons(made, found), beside(made, [found]), sentence(found, "networks")]
+        said = [*CLAIMS[key].reasons(made, found), markdown(beside(made, [found])), sentence(found, "networks")]
         assert not [line for line in said if "nan" in line and "inverse" not in line]
         assert found.verdict in said[-1]
 
 
-def test_words_and_files(tmp_path: Path) -> None:
+def test_what_stands_beside_has_its_intervals() -> None:
     made = case(runs(n=90, seeds=3))
     findings = [CLAIMS[key].judge(made) for key in ("C1", "C2")]
-    text = sentence(findings[0], "networks")
-    assert str(findings[0].criteria[0].estimate) in text
-    assert text.startswith(f"**C1: {findings[0].verdict}.**")
-    rows = table_of(findings)
-    assert len(rows) == 3
-    assert rows["by seeds"].tolist()[0] == findings[0].criteria[0].estimate.by_seeds
-    save(findings[:1], tmp_path, {"records": "x"})
-    save(findings[1:], tmp_path, {"records": "y"})
-    found = json.loads((tmp_path / "claims.json").read_text())
-    assert list(found) == ["C1", "C2"]
-    assert found["C2"]["verdict"] == findings[1].verdict
-    assert found["C1"]["criteria"][0]["holds"] == findings[0].criteria[0].verdict
-    assert found["C1"]["provenance"] == {"records": "x"}
-    assert len(found["C1"]["with_other_thresholds"]) == len(findings[0].varied())
-    lines = beside(made, findings).splitlines()
-    assert len(lines) == 6
-    assert "by seeds [" in lines[0]
+    found = beside(made, findings)
+    expected = [(f.claim, words, e) for f in findings for words, e in CLAIMS[f.claim].beside(made)]
+    assert found["claim"].tolist() == [claim for claim, _, _ in expected]
+    assert found["beside it"].tolist() == [words for _, words, _ in expected]
+    assert found["by seeds"].tolist() == [e.by_seeds if e.seeds else "–" for _, _, e in expected]
+    assert found["estimate [by settings]"].tolist() == [str(e) for _, _, e in expected]
+    one = case(runs())
+    values = beside(one, [CLAIMS["C4"].judge(one)])["estimate [by settings]"]
+    assert values.tolist() == [f"{e.value:.2f}" for _, e in CLAIMS["C4"].beside(one)]  # which have no interval
+    assert beside(case(runs().assign(**{HEADLINE_MEASURE: 0.5})), findings).empty
 
 
 def test_every_claim_names_a_threshold_that_is_varied() -> None:

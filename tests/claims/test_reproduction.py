@@ -54,7 +54,11 @@ def test_other_trainings_are_compared_run_by_run(made: tuple[Study, Execution], 
     assert "0 are the same bit for bit; 1 of the published are not here." in said
     assert "there on a GPU; device is cpu here, a GPU there." in said
     assert "5 of 5 verdicts are the same" in said
-    assert "| test loss (nats) |" in said
+    assert "| test loss (nats) " in said
+    differing = found.conditions.query("estimate != estimate_published")["condition"]
+    assert len(differing)
+    assert all(f"| {condition} " in said for condition in differing)
+    assert not any(condition in words(found, conditions=False) for condition in differing)
 
 
 def test_what_cannot_be_compared(made: tuple[Study, Execution], table: Published) -> None:

@@ -13,7 +13,6 @@ from prunability.claims.explained import EXPLANATIONS
 from prunability.measures import HEADLINE_MEASURE, all_measures
 from prunability.report.figures import rivals as plots
 from prunability.report.figures import style
-from prunability.report.text import correlation as text
 
 RANKED = ranked_measures()
 
@@ -67,6 +66,7 @@ def test_rows_are_the_statistics(table: pd.DataFrame) -> None:
     best = max(norms, key=lambda name: kendall_tau(table[name], table["test_loss"]))
     assert partial.loc["norms", "association"] == copula_partials([*own, table[best]], [[2]])[0, 0]
     assert partial.loc["norms", "label"] == f"{all_measures()[best].label} (best here)"
+    assert partial.loc["size", "label"] == all_measures()["parameter_count"].label  # the only one of its family
     assert partial.loc["nothing", "association"] == np.sin(np.pi / 2 * kendall_tau(*own))
     assert set(partial.index) == {"nothing", *EXPLANATIONS, "all three", "norms", "size", "pruning", "bounds"}
     least = rivals.least_information(table, RANKED, NAMES).set_index("measure")
@@ -80,21 +80,11 @@ def test_rows_are_the_statistics(table: pd.DataFrame) -> None:
     assert gains.loc[HEADLINE_MEASURE, "adds_to_prunability"] == 0
 
 
-def test_figures_and_words(table: pd.DataFrame, tmp_path: object) -> None:
-    case = Case(table, sample_of(table, 0), tuple(NAMES), True)
-    shared = rivals.shared_and_predictive(case, RANKED)
-    partial = rivals.partial_table(case)
-    least = rivals.least_information(table, RANKED, NAMES)
-    gains = rivals.explained_variance(table, RANKED)
-    words = text.comparison(table, RANKED, shared, partial, least, gains)
-    assert "Left out: compression bound (undefined on 40 of 40 runs)" in words
-    assert f"of {len(usable())}" in words
+def test_figures(table: pd.DataFrame, tmp_path: object) -> None:
     for size in (10, 100_000):  # no environment has weight, and most have
         errors, summary = rivals.environment_errors(table, RANKED, NAMES, size)
-        assert "nan" not in text.environments(errors, summary, size)
         with style.panels() as (figure, ax):
             plots.sign_error_shares([ax], {"weights": errors}, summary)
         style.save(figure, f"errors {size}", tmp_path, summary, PROVENANCE, "digits, n = 12")  # type: ignore[arg-type]
     assert errors.errors.shape[1] > 0
-    assert "0.500" in text.table(pd.DataFrame({"a_b": [0.5], "c": ["d"]}))
     assert tables.usable(table, RANKED)[1]["compression_bound"] == "undefined on 40 of 40 runs"

@@ -21,6 +21,24 @@ from prunability.studies import having
 ROOT = project_root()
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
+# Of prose and of what code says, tables included: a reader's patience.
+MOST_WORDS = {
+    "00_overview": 1200,
+    "01_correlation_study": 2000,
+    "02_double_descent": 1600,
+    "03_mutual_information": 1900,
+}
+
+
+def words(notebook: nbformat.NotebookNode) -> int:
+    """Everything between spaces that has a letter or a digit, code and figures aside."""
+    texts = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    for output in (output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs):
+        shown = output.get("data", {})
+        if "image/png" not in shown:
+            texts.append(shown.get("text/markdown") or shown.get("text/plain") or output.get("text", ""))
+    return sum(any(map(str.isalnum, word)) for text in texts for word in text.split())
+
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "prunability", *arguments]
@@ -72,6 +90,7 @@ def test_executes_and_changes_nothing_the_second_time(name: str, tmp_path: Path)
         assert place not in text.replace(str(tmp_path), "")
     assert '"widgets"' not in text
     assert "papermill" not in json.loads(text)["metadata"]
+    assert 100 < words(nbformat.reads(text, as_version=4)) < MOST_WORDS[name]
     again = run(*arguments)
     assert again.returncode == 0, again.stderr
     assert checksums(folder) == made

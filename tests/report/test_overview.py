@@ -104,25 +104,19 @@ def test_every_profile_with_results_is_shown(tmp_path: Path, monkeypatch: pytest
     table_path(execution.results, "correlation", "narrow").write_bytes(b"PAR1")
     without = open_overview(profile="smoke", device="cpu")
     assert [found.session.study.profile for found in without.evidence][-2:] == ["smoke", "copy"]
-    assert "**Left out**" in text.where(without)
+    assert f"Left out: {without.unreadable[0]}" in text.networks(without)
     assert "narrow/correlation.parquet: it is not a whole table of runs" in without.unreadable[0]
     table_path(execution.results, "correlation", "narrow").unlink()
     assert set(verdicts["claim"]) == set(CLAIMS)
     assert set(verdicts["verdict"]) == {"insufficient n"}
     assert list(dict.fromkeys(verdicts["profile"])) == ["smoke", "copy"]
-    words = [
-        text.where(both), text.verdicts(verdicts), text.sentences(both),
-        text.moved(moved), text.failures(both), text.limitations(both),
-        both.reproduction(), text.revised(both, before),
-    ]  # fmt: skip
-    assert words[7].count("| smoke | supported | insufficient n |") == len(before)
-    assert "No verdict is another" in text.revised(both, verdicts)
-    assert "No verdict is another" in text.revised(both, both.before_revision())  # that table is not here
-    assert words[6] == "Nothing is published to compare with."
+    words = [text.networks(both), text.claims(both, moved), text.revised(both, before), both.reproduction()]
+    assert words[2].count("(supported before)") == 6
+    assert "No verdict moved" in text.revised(both, both.before_revision())  # that table is not here
+    assert words[3] == "Nothing is published to compare with."
     assert [part for text in words for part in re.findall(r".{0,60}\bnan\b.{0,20}", text)] == []
-    assert "| no results |" in words[1]
-    assert "**C3, smoke: insufficient n**" in words[4]
-    assert "profiles quick, narrow, small, paper" in words[5]
+    assert words[1].count("**insufficient n**") == len(verdicts)
+    assert "No results are shown of quick, narrow, small, medium, paper." in words[0]
     with style.panels(width=style.PAGE, height=4) as (figure, ax):
         plots.verdict_table(ax, verdicts)
     both.save(figure, "overview", verdicts)
@@ -131,4 +125,5 @@ def test_every_profile_with_results_is_shown(tmp_path: Path, monkeypatch: pytest
             plots.sensitivity_table(ax, moved, name, labels=True)
         plots.key(ax)
     both.save(figure, "moved", moved)
-    assert "smoke: digits, n = " in (tmp_path / "figures" / "own" / "smoke" / "overview.svg").read_text()
+    equals = "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}"
+    assert f"smoke: digits, n{equals}" in (tmp_path / "figures" / "own" / "smoke" / "overview.svg").read_text()

@@ -41,15 +41,15 @@ def beside(case: Case) -> list[tuple[str, Estimate]]:
 def reasons(case: Case, finding: Finding) -> list[str]:
     """Tau on either side of the interpolation threshold, and where the two curves are largest."""
     del finding
-    parts = widths.halves(case.table, widths.interpolation_threshold(case.table))
     taus = []
-    for half, part in parts.items():
+    for half, part in widths.halves(case.table, widths.interpolation_threshold(case.table)).items():
         chosen = case.table.index.isin(part.index)
-        taus.append(f"{half} {tau_estimate(case.own[chosen], case.goal[chosen], case.sample.part(chosen))}")
+        if half != widths.ALL:  # which is the claim's own condition
+            taus.append(f"{half} {tau_estimate(case.own[chosen], case.goal[chosen], case.sample.part(chosen))}")
     places, of_loss = sorted(case.table["width"].unique()), widths.peak(case.table, case.target)
     summit = f"; the {case.goal_words} peaks at width {of_loss.at}" if of_loss is not None and of_loss.real else ""
     return [
-        f"τ with {case.goal_words} by half: {'; '.join(taus)}.",
+        *([f"τ by half: {'; '.join(taus)}."] if taus else []),
         f"Prunability is largest at width {places[widths.largest(case.table, case.headline)]}{summit}.",
     ]
 

@@ -61,13 +61,9 @@ def reasons(case: Case, finding: Finding) -> list[str]:
     """Which of the three order the networks against what their sources expect."""
     del finding
     known = all_measures()
-    taus = {name: kendall_tau(case.column(name), case.goal) for name in EXPLANATIONS.values()}
-    return [
-        f"{known[name].label[0].upper()}{known[name].label[1:]} orders these networks by {case.goal_words} against "
-        f"what its source expects, τ = {tau:.2f}."
-        for name, tau in taus.items()
-        if tau <= 0
-    ]
+    taus = {known[name].label: kendall_tau(case.column(name), case.goal) for name in EXPLANATIONS.values()}
+    against = [f"{label} τ = {tau:.2f}" for label, tau in taus.items() if tau <= 0]
+    return [f"Against what their sources expect: {', '.join(against)}."] if against else []
 
 
 def _explained(more: float) -> Drawn:

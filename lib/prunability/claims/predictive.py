@@ -62,24 +62,19 @@ def reasons(case: Case, finding: Finding) -> list[str]:
     tau = kendall_tau(case.column(best), case.goal)
     return [
         within(granulated(case.table, [case.headline], case.hyperparameters)),
-        f"The best predictor of the {case.goal_words}, chosen on these runs, is {all_measures()[best].label}, "
-        f"τ = {tau:.2f}.",
+        f"Best on these runs is {all_measures()[best].label}, τ = {tau:.2f}.",
     ]
 
 
 def within(table: pd.DataFrame) -> str:
     """Where prunability, whose rows of granulated tau these are, orders runs that differ in one hyperparameter."""
-    part = table[table["psi"].notna()]
-    mean = part[part["hyperparameter"] == "mean"]
-    part = part[part["hyperparameter"] != "mean"].sort_values("psi")
+    part = table[table["psi"].notna() & (table["hyperparameter"] != "mean")].sort_values("psi")
     if part.empty:
         return "Prunability does not vary within any hyperparameter."
     worst, best = part.iloc[0], part.iloc[-1]
     return (
-        f"Prunability orders runs best where only the {_words(best)} differs (ψ = {best['psi']:.2f}) and worst "
-        f"where only the {_words(worst)} does (ψ = {worst['psi']:.2f}); Ψ = {mean['psi'].iloc[0]:.2f} over "
-        f"{mean['cells'].iloc[0]} cells, {mean['left_out'].iloc[0]} left out because nothing varies in them. "
-        "Where ψ is near 0, or below it, prunability does not see what that hyperparameter does to the test loss."
+        f"Prunability orders runs best where only the {_words(best)} differs (ψ = {best['psi']:.2f}), worst where "
+        f"only the {_words(worst)} does (ψ = {worst['psi']:.2f})."
     )
 
 

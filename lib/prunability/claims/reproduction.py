@@ -10,6 +10,7 @@ import pandas as pd
 from prunability.analysis.ranks import kendall_tau
 from prunability.analysis.tables import compared, runs_table
 from prunability.claims import Finding, case_of, of_study
+from prunability.claims.words import markdown
 from prunability.foundation.errors import PrunabilityError
 from prunability.measures import HEADLINE_MEASURE
 from prunability.records.sources import of_study as records_of_study
@@ -125,8 +126,8 @@ def _made(own: Sequence[Record], theirs: Sequence[Record]) -> dict[str, tuple[st
     return {key: (here, there) for key, (here, there) in found.items() if key == "processor" or here != there}
 
 
-def words(found: Reproduction) -> str:
-    """All of it in Markdown."""
+def words(found: Reproduction, conditions: bool = True) -> str:
+    """It in Markdown, with or without the ``conditions`` whose estimates differ."""
     moved = found.verdicts[found.verdicts["verdict"] != found.verdicts["verdict_published"]]
     changes = [f"{r.claim} is *{r.verdict}* here, *{r.verdict_published}* there" for r in moved.itertuples()]
     rest = [
@@ -148,14 +149,8 @@ def words(found: Reproduction) -> str:
         "",
     ]
     if found.identical < found.runs:
-        lines += _markdown(found.values.map(lambda v: f"{v:.3g}" if isinstance(v, float) else v))
-    shown = found.conditions.fillna("–")
-    differing = shown[shown["estimate"] != shown["estimate_published"]]
-    if len(differing):
-        lines += _markdown(differing.rename(columns={"estimate": "here", "estimate_published": "published"}))
+        lines += [markdown(found.values.map(lambda v: f"{v:.3g}" if isinstance(v, float) else v)), ""]
+    differing = found.conditions.fillna("–").query("estimate != estimate_published")
+    if conditions and len(differing):
+        lines.append(markdown(differing.rename(columns={"estimate": "here", "estimate_published": "published"})))
     return "\n".join(lines)
-
-
-def _markdown(frame: pd.DataFrame) -> list[str]:
-    rows = [list(frame.columns), ["---"] * frame.shape[1], *frame.to_numpy().tolist()]
-    return [f"| {' | '.join(map(str, row))} |" for row in rows] + [""]

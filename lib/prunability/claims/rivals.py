@@ -76,8 +76,10 @@ def partial_table(case: Case) -> pd.DataFrame:
     own = {known[name].family for name in given.values()}
     for family in dict.fromkeys(known[name].family for name in case.rivals):
         if family not in own:
-            given[family] = case.best([name for name in case.rivals if known[name].family == family])
-            sets[family], labels[family] = [len(given) - 1], f"{known[given[family]].label} (best here)"
+            members = [name for name in case.rivals if known[name].family == family]
+            given[family] = case.best(members)
+            chosen = " (best here)" if len(members) > 1 else ""
+            sets[family], labels[family] = [len(given) - 1], f"{known[given[family]].label}{chosen}"
     rows = []
     for target in TARGETS:
         ((plain,),) = tau_estimates(case.own, table[target], case.sample)

@@ -9,69 +9,88 @@ from typing import Any
 
 import pandas as pd
 from filelock import FileLock
+from pandas.api.types import is_float_dtype
 
-from prunability.claims import CLAIMS, LEAST_RUNS, Case, Finding
+from prunability.claims import CLAIMS, LEAST_RUNS, Case, Criterion, Finding
 from prunability.foundation.files import digest
 
-# More conditions than this are counted, and the worst of them told.
-MOST_SPELT_OUT = 5
+# Of more conditions than this the worst are shown, and all are counted.
+MOST_SHOWN = 5
+
+
+def markdown(frame: pd.DataFrame) -> str:
+    """A table in Markdown: whole texts, three decimals, a dash where there is no value; without rows, nothing."""
+    if frame.empty:
+        return ""
+    shown = frame.rename(columns=_spaced).map(
+        lambda cell: cell.replace("|", "\\|") if isinstance(cell, str) else cell
+    )
+    shown = shown.astype(object).where(frame.notna().to_numpy(), None)
+    texts = [place for place, kind in enumerate(frame.dtypes) if not is_float_dtype(kind)]
+    return str(shown.to_markdown(index=False, floatfmt=".3f", missingval="–", disable_numparse=texts))
+
+
+def _spaced(name: object) -> str:
+    return str(name).replace("_", " ")
+
+
+def why(finding: Finding) -> str:
+    """What the verdict rests on."""
+    return {
+        "supported": "every condition holds",
+        "not supported": "a condition fails",
+        "inconclusive": "an interval straddles its threshold",
+        "cannot decide": finding.undecided,
+        "insufficient n": f"a verdict needs {LEAST_RUNS} runs of a profile that may claim one",
+    }[finding.verdict]
 
 
 def sentence(finding: Finding, what: str) -> str:
-    """The verdict in Markdown. ``what`` names networks and data."""
-    reasons = {
-        "supported": "every condition holds",
-        "not supported": "a condition fails",
-        "inconclusive": f"an interval straddles its threshold: these {finding.n} networks do not tell",
-        "cannot decide": finding.undecided,
-        "insufficient n": f"a verdict needs {LEAST_RUNS} runs of a profile that may claim one",
-    }
-    shown, counted = finding.criteria, ""
-    if len(shown) > MOST_SPELT_OUT:
-        counts = Counter(c.verdict for c in shown)
-        counted = f"of {len(shown)} conditions, {', '.join(f'{n} {verdict}' for verdict, n in counts.items())}; "
-        shown = tuple(sorted(shown, key=lambda c: c.distance)[-MOST_SPELT_OUT:][::-1])
-        counted += f"the {len(shown)} farthest from holding: "
-    parts = [f"the {c.statistic} is {c.words} (wanted: {c.wanted}; {c.verdict}{c.caution})" for c in shown]
-    return (
-        f"**{finding.claim}: {finding.verdict}.** *{CLAIMS[finding.claim].words}* On {finding.n} {what}, {counted}"
-        f"{'; '.join(parts) or 'there is nothing to judge'}. The verdict is *{finding.verdict}* because "
-        f"{reasons[finding.verdict]}.{_moved(finding)}"
-    )
+    """The verdict in Markdown, beside the table of its conditions. ``what`` names networks and data."""
+    head = f"**{finding.claim}: {finding.verdict}** on {finding.n} {what}: {why(finding)}."
+    counted, number = "", len(finding.criteria)
+    if number > MOST_SHOWN:
+        counts = Counter(c.verdict for c in finding.criteria)
+        each = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+        counted = f" Of {number} conditions: {each}; the {MOST_SHOWN} farthest from holding are shown."
+    return f"{head}{counted}{_moved(finding)}"
 
 
 def _moved(finding: Finding) -> str:
-    found: dict[str, list[str]] = {}
-    for name, value, verdict in finding.varied():
-        found.setdefault(name, []).append(f"{value:g} {verdict}")
-    words = [f"{name} at {', '.join(verdicts)}" for name, verdicts in found.items()]
-    return f" With one other threshold it would be: {'; '.join(words)}." if words else ""
+    others = finding.varied()
+    moved = [f"{name} {value:g} ({verdict})" for name, value, verdict in others if verdict != finding.verdict]
+    if moved:
+        return f" Other thresholds change it: {', '.join(moved)}."
+    return " No other threshold that was tried changes it." if others else ""
 
 
-def beside(case: Case, findings: Sequence[Finding]) -> str:
-    """The numbers that stand beside claims and decide nothing, a line each, with their intervals by seeds."""
-    return "\n".join(
-        f"- {finding.claim}, {statistic}: {e if e.low == e.low else f'{e.value:.2f}'}"
-        + (f", by seeds {e.by_seeds}" if e.seeds else "")
+def beside(case: Case, findings: Sequence[Finding]) -> pd.DataFrame:
+    """The numbers that stand beside claims and decide nothing, a row each, with their intervals."""
+    rows = [
+        (finding.claim, statistic, str(e) if e.low == e.low else f"{e.value:.2f}", e.by_seeds if e.seeds else "–")
         for finding in findings
         if not case.missing([case.headline])
         for statistic, e in CLAIMS[finding.claim].beside(case)
-    )
+    ]
+    return pd.DataFrame(rows, columns=["claim", "beside it", "estimate [by settings]", "by seeds"])
 
 
 def table_of(findings: Sequence[Finding]) -> pd.DataFrame:
-    """One row a criterion, for the notebook."""
-    return pd.DataFrame(
-        [
-            {
-                "claim": finding.claim, "statistic": c.statistic, "estimate [by settings]": c.words,
-                "by seeds": c.estimate.by_seeds, "wanted": c.wanted, "holds": c.verdict, "n": finding.n,
-                "verdict": finding.verdict,
-            }
-            for finding in findings
-            for c in finding.criteria
-        ]
-    )  # fmt: skip
+    """The conditions of each claim, a row each; of many those that are farthest from holding."""
+    rows = [
+        (finding.claim, c.statistic, c.words, c.estimate.by_seeds, c.wanted, c.verdict + c.caution)
+        for finding in findings
+        for c in _worst(finding.criteria)
+    ]
+    heads = ["claim", "condition", "estimate [by settings]", "by seeds", "wanted", "holds"]
+    return pd.DataFrame(rows, columns=heads)
+
+
+def _worst(criteria: Sequence[Criterion]) -> Sequence[Criterion]:
+    """All in their order where they are few, else those farthest from holding, the worst first."""
+    if len(criteria) <= MOST_SHOWN:
+        return criteria
+    return sorted(criteria, key=lambda c: -c.distance)[:MOST_SHOWN]
 
 
 def save(findings: Sequence[Finding], folder: Path, provenance: Mapping[str, Any]) -> None:

@@ -26,13 +26,6 @@ class Evidence:
     case: Case
     findings: tuple[Finding, ...]
 
-    @property
-    def what(self) -> str:
-        """Networks and data, in words."""
-        study = self.session.study
-        kind = "networks of one family" if study.name == "correlation" else "networks of growing width"
-        return f"{kind} on {study.data.title} (profile {study.profile})"
-
 
 @dataclass(frozen=True)
 class Overview:
@@ -80,7 +73,7 @@ class Overview:
             table = find(session.execution.results, study.name, study.profile)
             if table is not None:
                 try:
-                    parts.append(words(reproduction(study, session.records, table, self.parameters.seed)))
+                    parts.append(words(reproduction(study, session.records, table, self.parameters.seed), False))
                 except PrunabilityError as error:
                     parts.append(f"{error}.")
         if parts:
@@ -107,7 +100,9 @@ class Overview:
             study = found.session.study
             what = f"{study.profile}: {study.data.title}{found.session.made_by}"
             groups.setdefault(what, []).append(f"{len(found.case.table)} ({study.name})")
-        note = "; ".join(f"{what}, n = {' and '.join(n)}" for what, n in groups.items())
+        # Non-breaking spaces, so that no line of the caption ends within "n = 48".
+        equals = "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}"
+        note = "; ".join(f"{what}, n{equals}{' and '.join(n)}" for what, n in groups.items())
         return style.save(figure, name, self.parameters.folder, numbers, self.provenance(), note)
 
 

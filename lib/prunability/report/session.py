@@ -186,7 +186,8 @@ class Session:
         reasons = {**made["runs_left_out"]} | ({"not run": n} if (n := made["runs_missing"]) else {})
         left = "; ".join(f"{number} {reason}" for reason, number in reasons.items())
         what = f"{self.study.data.title}, profile {self.study.profile}{self.made_by}"
-        note = f"{what}, {subject}n = {made['runs_used']} networks, left out: {left or 'none'}"
+        size = f"n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{made['runs_used']}"
+        note = f"{what}, {subject}{size} networks, left out: {left or 'none'}"
         return style.save(figure, name, self.parameters.folder, numbers, made, note)
 
     def conclude(self, findings: Sequence[Finding]) -> pd.DataFrame:

@@ -3,141 +3,100 @@
 import pandas as pd
 
 from prunability.claims import CLAIMS, Finding, decisive, networks_needed
-from prunability.claims.sensitivity import AS_IT_IS, VARIED
-from prunability.claims.words import sentence
+from prunability.claims.sensitivity import AS_IT_IS
+from prunability.claims.words import markdown, why
 from prunability.report.figures.overview import SIGNS
 from prunability.report.overview import Evidence, Overview, of_claim
 from prunability.studies import STUDIES
 
 
-def where(overview: Overview) -> str:
-    """Where each profile's runs come from."""
-    lines = []
+def networks(overview: Overview) -> str:
+    """What the verdicts rest on: a row for each study and profile, and what could not be shown."""
+    rows = []
     for found in overview.evidence:
-        study, gathered = found.session.study, found.session.gathered
-        words = gathered.words.removeprefix(f"Runs on {gathered.title}: ")
-        lines.append(f"- **{study.profile}**, {study.name}, {study.data.title}: {words}")
-    lines += [f"- **Left out**: {why}." for why in overview.unreadable]
-    return "\n".join(lines)
+        study, gathered, table = found.session.study, found.session.gathered, found.case.table
+        data, missing = study.runs[0].data, f" ({gathered.missing} missing)" if gathered.missing else ""
+        row = {"profile": study.profile, "study": study.name, "images": study.data.title}
+        row |= {"training": f"{data.n_train:,}", "test": f"{study.data.test:,}"}
+        row |= {"wrong labels": f"{data.label_noise:.0%}", "n": f"{len(table)}{missing}"}
+        row |= {"seeds": f"{table['seed'].nunique()}", "widths": f"{table['width'].min()}–{table['width'].max()}"}
+        rows.append(row | {"version": f"{gathered.version}"})
+    shown = {row["profile"] for row in rows}
+    known = dict.fromkeys(profile for profiles in STUDIES.values() for profile in profiles)
+    rest = ", ".join(profile for profile in known if profile not in shown)
+    lines = [markdown(pd.DataFrame(rows)), "", *([f"No results are shown of {rest}."] if rest else [])]
+    return "\n".join([*lines, *(f"Left out: {reason}." for reason in overview.unreadable)])
 
 
-def verdicts(table: pd.DataFrame) -> str:
-    """The verdicts in a table: a row a claim, a column a profile."""
-    names = list(dict.fromkeys(table["profile"]))
-    lines = [f"| claim | {' | '.join(names)} |", "| --- " * (len(names) + 1) + "|"]
-    for claim, part in table.groupby("claim"):
-        known = dict(zip(part["profile"], part["verdict"], strict=True))
-        cells = [f"{SIGNS[known[name]]} {known[name]}" if name in known else "no results" for name in names]
-        lines.append(f"| **{claim}** {CLAIMS[str(claim)].words} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+def claims(overview: Overview, moved: pd.DataFrame) -> str:
+    """Each claim and, a line a profile, its verdict, the condition that it hangs on, why, and how firm it is.
 
-
-def sentences(overview: Overview) -> str:
-    """One paragraph for each claim and profile."""
-    return "\n\n".join(
-        sentence(finding, found.what) for key in CLAIMS for found, finding in of_claim(overview, key)
-    )
-
-
-def moved(table: pd.DataFrame) -> str:
-    """How many of the variations change each verdict, and which."""
-    lines = []
-    for (claim, profile), part in table.groupby(["claim", "profile"], sort=False):
-        base = part.loc[part["varied"] == AS_IT_IS, "verdict"].iloc[0]
-        rest = part[part["varied"] != AS_IT_IS]
-        other = rest[rest["verdict"] != base]
-        words = [
-            f"{'' if row['varied'] in VARIED else row['varied'] + ' '}{row['setting']} ({row['verdict']})"
-            for _, row in other.iterrows()
-        ]
-        change = f"changes with {', '.join(words)}" if words else "does not change"
-        lines.append((str(claim), f"- **{claim}**, {profile}: *{base}*; of {len(rest)} variations it {change}."))
-    return "\n".join(line for _, line in sorted(lines, key=lambda item: item[0]))
-
-
-def revised(overview: Overview, before: pd.DataFrame) -> str:
-    """Which verdicts are others than before the rules were corrected, and what they hang on now."""
-    known = before.set_index(["claim", "profile"])
-    rows = ["| claim | profile | before | now | because |", "| --- " * 5 + "|"]
-    for key in CLAIMS:
-        for found, finding in of_claim(overview, key):
-            place = (key, found.session.study.profile)
-            if place not in known.index or known.loc[place, "verdict"] == finding.verdict:
-                continue
-            condition = decisive(finding.criteria)
-            why = f"{condition.statistic}: {condition.words}, wanted {condition.wanted}" if condition else ""
-            rows.append(
-                f"| {' | '.join((*place, str(known.loc[place, 'verdict'])))} | {finding.verdict} | "
-                f"{finding.undecided or why} |"
-            )
-    return "\n".join(rows) if len(rows) > 2 else "No verdict is another than before the rules were corrected."
-
-
-def failures(overview: Overview) -> str:
-    """What did not reproduce, and why, as far as the runs tell."""
-    lines = []
+    ``moved`` holds the verdicts with one thing varied at a time.
+    """
+    parts = []
     for key, claim in CLAIMS.items():
+        lines, told = [f"**{key}** *{claim.words}*", ""], ""
         for found, finding in of_claim(overview, key):
-            if finding.verdict != "supported":
-                profile = found.session.study.profile
-                words = f"{claim.words[0].lower()}{claim.words[1:-1]}"
-                lines.append(f"**{key}, {profile}: {finding.verdict}** ({words}).\n")
-                lines += [f"- {line}" for line in (*_conditions(finding), *_reasons(found, finding))]
-                lines.append("")
-    return "\n".join(lines) or "Every claim is supported by every profile that has results."
+            profile = found.session.study.profile
+            said = [_rests_on(finding, told), *_reasons(found, finding)]
+            said.append(_firm(moved[(moved["claim"] == key) & (moved["profile"] == profile)]))
+            words = " ".join(part for part in said if part)
+            lines.append(f"- {profile}: {SIGNS[finding.verdict]} **{finding.verdict}**: {words}")
+            condition = decisive(finding.criteria)
+            told = condition.statistic if condition and not finding.undecided else told
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
 
 
-def _conditions(finding: Finding) -> list[str]:
+def _rests_on(finding: Finding, told: str) -> str:
+    """The condition that decides, named unless it was ``told`` last, and how the others fare."""
+    condition = decisive(finding.criteria)
     if finding.verdict == "insufficient n":
-        return [f"n = {finding.n} networks, or a profile that may claim nothing."]
-    lines = [f"{finding.undecided[0].upper()}{finding.undecided[1:]}."] if finding.undecided else []
-    failed = [c for c in finding.criteria if c.verdict == "not supported"]
-    open_ = [c for c in finding.criteria if c.verdict == "inconclusive"]
-    if len(failed) > 3:
-        lines.append(f"{len(failed)} of {len(finding.criteria)} conditions fail.")
-    else:
-        lines += [f"A condition fails: the {c.statistic} is {c.words} (wanted: {c.wanted})." for c in failed]
-    for c in open_ if not failed and not finding.undecided else ():
-        needed = networks_needed(c, finding.n)
-        more = (
-            f"if that estimate stays, about {float(f'{needed:.2g}'):,.0f} networks would tell"
-            if needed
-            else "that estimate is at the threshold or on its wrong side, so more networks alone would not help"
-        )
-        lines.append(f"It is open because the {c.statistic} is {c.words} (wanted: {c.wanted}); {more}.")
-    return lines
+        return f"n = {finding.n}."
+    if finding.undecided or condition is None:
+        return f"{why(finding)}."
+    if condition.statistic == told:
+        return f"{condition.words}{_others(finding)}."
+    return f"{condition.statistic} {condition.words}, wanted {condition.wanted}{_others(finding)}."
+
+
+def _others(finding: Finding) -> str:
+    """How many conditions fail, or are open and what more networks would do; nothing where all hold."""
+    alike = [c for c in finding.criteria if c.verdict == finding.verdict]
+    count = f"; {len(alike)} of {len(finding.criteria)} conditions"
+    if finding.verdict == "not supported":
+        return f"{count} failed"
+    if finding.verdict != "inconclusive":
+        return ""
+    needed = [networks_needed(c, finding.n) for c in alike]
+    known = [number for number in needed if number is not None]
+    if len(known) < len(needed):
+        return f"{count} open, more networks alone would not help"
+    return f"{count} open, about {float(f'{max(known):.2g}'):,.0f} networks would tell if the estimates stay"
 
 
 def _reasons(found: Evidence, finding: Finding) -> list[str]:
-    """What else the runs say of a claim that is not supported."""
-    return CLAIMS[finding.claim].reasons(found.case, finding) if finding.criteria else []
+    """What else the runs say of a claim that fails or is open."""
+    asked = finding.verdict in ("not supported", "inconclusive")
+    return CLAIMS[finding.claim].reasons(found.case, finding) if asked else []
 
 
-def limitations(overview: Overview) -> str:
-    """What all of this cannot speak for."""
-    profiles = dict.fromkeys(name for known in STUDIES.values() for name in known)
-    lines, shown = [], set()
-    for found in overview.evidence:
-        session, study, first = found.session, found.session.study, found.session.study.runs[0]
-        shown.add(study.profile)
-        missing = f", {session.gathered.missing} of its runs missing" if session.gathered.missing else ""
-        table = found.case.table
-        seeds = len(table["seed"].unique())
-        lines.append(
-            f"- **{study.profile}, {study.name}**{session.made_by}: n = {len(table)}{missing}, "
-            f"{seeds} seed{'s' * (seeds != 1)} a setting; "
-            f"{first.data.n_train:,} training images of {study.data.title}, label noise "
-            f"{first.data.label_noise:.0%}; widths {table['width'].min()} to {table['width'].max()}; "
-            f"{first.training.precision}; made on {', '.join(session.provenance()['processors'])}."
-        )
-    rest = [name for name in profiles if name not in shown]
-    if rest:
-        lines.append(
-            f"- **No results are shown** of the profiles {', '.join(rest)}: nothing is said of their scale."
-        )
-    tests = {found.session.study.data.title: found.session.study.data.test for found in overview.evidence}
-    images = ", ".join(f"{number:,} of {title}" for title, number in tests.items())
-    lines.append(
-        f"- **Noise of the target**: test losses rest on so many test images ({images}), which lowers every τ."
-    )
-    return "\n".join(lines)
+def _firm(part: pd.DataFrame) -> str:
+    """How many of the variations change a verdict, and by what; nothing where none does."""
+    base = part.loc[part["varied"] == AS_IT_IS, "verdict"].iloc[0]
+    rest = part[part["varied"] != AS_IT_IS]
+    others = rest[rest["verdict"] != base]
+    by = ", ".join(dict.fromkeys(others["varied"]))
+    return f"Another in {len(others)} of {len(rest)} variations ({by})." if by else ""
+
+
+def revised(overview: Overview, before: pd.DataFrame) -> str:
+    """Which verdicts are others than before the rules were corrected."""
+    known = before.set_index(["claim", "profile"])["verdict"].to_dict()
+    moved: list[str] = []
+    for key in CLAIMS:
+        for found, finding in of_claim(overview, key):
+            profile = found.session.study.profile
+            earlier = known.get((key, profile), finding.verdict)
+            moved += [f"{key} {profile} ({earlier} before)"] if earlier != finding.verdict else []
+    return f"Verdicts that moved with the rules: {', '.join(moved)}." if moved else "No verdict moved."
