@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -114,5 +115,9 @@ def test_every_profile_with_results_is_shown(tmp_path: Path, monkeypatch: pytest
         for ax, name in zip(axes, dict.fromkeys(moved["profile"]), strict=True):
             plots.sensitivity_table(ax, moved, name, labels=True)
         plots.key(ax)
-    both.save(figure, "moved", moved)
-    assert "smoke: digits, n = " in (tmp_path / "figures" / "own" / "smoke" / "overview.svg").read_text()
+    drawn = both.save(figure, "moved", moved)
+    assert drawn.note.replace("\N{NO-BREAK SPACE}", " ").startswith("smoke: digits, n = ")
+    assert [run["study"]["profile"] for run in drawn.provenance["runs"]] == ["smoke", "smoke", "copy"]
+    tables = [run["table"] for run in drawn.provenance["runs"]]
+    written = place(execution.results, "correlation", "copy").read_bytes()
+    assert tables == [None, None, sha256(written).hexdigest()]

@@ -1,5 +1,6 @@
 """What stays of an executed notebook: a page to read, and its section of the folder's manifest."""
 
+import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ def page_of(notebook: NotebookNode) -> str:
             alt = entry["alt"].replace("[", "(").replace("]", ")")
             output.data = {"text/markdown": f"![{alt}]({name}.png)"}
     text, _ = MarkdownExporter(config=KERNEL_ONLY).from_notebook_node(shown)
-    return "\n".join(line.rstrip() for line in str(text).strip().splitlines()) + "\n"
+    return re.sub(r"\s*\n\s*\n+", "\n\n", str(text).strip()) + "\n"
 
 
 def section_of(notebook: NotebookNode) -> dict[str, Any]:

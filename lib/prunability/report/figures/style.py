@@ -95,13 +95,14 @@ class Drawn:
 
     @property
     def alt(self) -> str:
-        """What the axes say of themselves."""
+        """Its name, and what its axes say of themselves."""
         panels = []
         for ax in self.figure.axes:
             axes = " against ".join(filter(None, (ax.get_ylabel(), ax.get_xlabel())))
             titles = (ax.get_title(loc=where) for where in ("center", "left", "right"))
             panels.append(": ".join(filter(None, (*titles, axes))))
-        return " ".join("; ".join(dict.fromkeys(filter(None, panels))).split()) or self.name.replace("_", " ")
+        words = "; ".join(dict.fromkeys(filter(None, panels)))
+        return " ".join(f"{self.name.replace('_', ' ')}: {words}".removesuffix(": ").split())
 
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, str], dict[str, Any]]:
         """For IPython: the picture, and beside it what the manifest says of the figure."""
