@@ -27,7 +27,8 @@ def executed(*names: str, table: str = "5811") -> NotebookNode:
         }
         shown = new_output("display_data", {"image/png": "iVBO"}, metadata={KEY: said})
         cells.append(new_code_cell(f"draw('{name}')", outputs=[new_output("stream", text="12 runs\n"), shown]))
-    return new_notebook(cells=cells, metadata={"language_info": {"name": "python"}})
+    notebook: NotebookNode = new_notebook(cells=cells, metadata={"language_info": {"name": "python"}})
+    return notebook
 
 
 def drawn(folder: Path, *names: str) -> None:

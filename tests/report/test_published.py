@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import pandas as pd
 import pytest
 from IPython.core.formatters import DisplayFormatter
 from matplotlib.figure import Figure
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
 
+from prunability.claims import CLAIMS
 from prunability.foundation.execution import project_root
 from prunability.records.tables import place, read, write
 from prunability.report import session
@@ -38,7 +40,7 @@ def _undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def executed(name: str, profile: str, folder: Path) -> NotebookNode:
     """A notebook with its outputs, executed here on the published runs; its numbers go to ``folder``."""
-    notebook = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
+    notebook: NotebookNode = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
     names: dict[str, Any] = {}
     for cell in (cell for cell in notebook.cells if cell.cell_type == "code"):
         *statements, last = ast.parse(cell.source).body
@@ -143,3 +145,14 @@ def test_committed_files_are_those_of_the_manifest(profile: str) -> None:
     for run in (run for section in sections.values() for run in section["runs"]):
         file = place(ROOT / "results", run["study"]["name"], run["study"]["profile"])
         assert run["table"] == sha256(file.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_overview_tells_the_verdicts_of_the_claims(profile: str) -> None:
+    folder = ROOT / "figures" / profile
+    claims = {claim: told["verdict"] for claim, told in json.loads((folder / "claims.json").read_text()).items()}
+    assert set(claims) == set(CLAIMS)
+    shown = pd.read_csv(folder / "overview.csv").query("profile == @profile")
+    assert dict(zip(shown["claim"], shown["verdict"], strict=True)) == claims
+    moved = pd.read_csv(folder / "overview_sensitivity.csv").query("profile == @profile and varied == 'as it is'")
+    assert dict(zip(moved["claim"], moved["verdict"], strict=True)) == claims
