@@ -5,6 +5,7 @@ PROFILE ?= quick
 NOTEBOOK ?=
 DATA ?=
 FROM ?=
+FORMATS ?=
 
 # Paths are relative throughout, so that a space in the path of the clone does no harm.
 BIN = .venv/bin
@@ -14,7 +15,7 @@ READY = .venv/.ready
 .DEFAULT_GOAL := figures
 
 figures: $(READY)
-	$(BIN)/python -m prunability figures --profile "$(PROFILE)" $(if $(NOTEBOOK),--notebook "$(NOTEBOOK)") $(if $(DATA),-p "data=$(DATA)") $(if $(FROM),-p "runs_from=$(FROM)")
+	$(BIN)/python -m prunability figures --profile "$(PROFILE)" $(if $(NOTEBOOK),--notebook "$(NOTEBOOK)") $(if $(DATA),-p "data=$(DATA)") $(if $(FROM),-p "runs_from=$(FROM)") $(if $(FORMATS),-p "formats=$(FORMATS)")
 
 test: $(READY)
 	$(BIN)/ruff check .

@@ -1,7 +1,6 @@
 """The project's files hold together: lock, environments, layers, and nothing that is one machine's."""
 
 import ast
-import json
 import re
 import subprocess
 import sys
@@ -9,7 +8,6 @@ import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
-import pandas as pd
 import pytest
 import yaml
 from packaging.requirements import Requirement
@@ -17,7 +15,7 @@ from packaging.version import Version
 
 import prunability
 from prunability.foundation.execution import project_root
-from prunability.studies import STUDIES, find_profile
+from prunability.studies import find_profile
 
 ROOT = project_root()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -93,36 +91,6 @@ def test_the_public_face() -> None:
 def test_modules_stay_small() -> None:
     for path in (ROOT / "lib").rglob("*.py"):
         assert path.read_text().count("\n") <= 300, path
-
-
-@pytest.mark.parametrize("profile", ["quick", "small"])
-def test_committed_figures_are_of_one_making(profile: str) -> None:
-    """One code behind every figure and verdict that is committed, and one set of records for each study."""
-    folder = ROOT / "figures" / profile
-    made = [json.loads(path.read_text()) for path in folder.glob("*.json")]
-    verdicts = [claim for content in made if "C1" in content for claim in content.values()]
-    provenances = [content for content in made if "C1" not in content] + [v["provenance"] for v in verdicts]
-    assert len(provenances) > len(verdicts) > 0
-    for key in ("source", "versions"):
-        assert len({json.dumps(provenance[key], sort_keys=True) for provenance in provenances}) == 1, key
-    # The overview is of several studies and profiles.
-    parts = [part for provenance in provenances for part in provenance.get("parts", [])]
-    provenances = [provenance for provenance in provenances if "study" in provenance]
-    provenances += [part for part in parts if part["study"]["profile"] == profile]
-    studies = {provenance["study"]["name"] for provenance in provenances}
-    published = {path.stem for path in (ROOT / "results" / profile).glob("*.parquet")}
-    assert studies == published & set(STUDIES)
-    for study in studies:
-        of_study = [provenance for provenance in provenances if provenance["study"]["name"] == study]
-        for key in ("study", "records"):
-            assert len({json.dumps(provenance[key], sort_keys=True) for provenance in of_study}) == 1, key
-    overview = pd.read_csv(folder / "overview.csv")
-    own = overview[overview["profile"] == profile].set_index("claim")["verdict"]
-    assert own.to_dict() == {claim["claim"]: claim["verdict"] for claim in verdicts}
-    moved = pd.read_csv(folder / "overview_sensitivity.csv").query("profile == @profile")
-    for claim in verdicts:
-        (base,) = moved.query("claim == @claim['claim'] and varied == 'as it is'")["verdict"]
-        assert base == claim["verdict"]
 
 
 def test_nothing_of_one_machine_is_committed() -> None:

@@ -93,7 +93,7 @@ def test_a_table_of_other_images_or_an_earlier_version_is_shown_as_what_it_is(
     rows = session.complete()
     with style.panels() as (figure, ax):
         ax.plot(rows["train_loss"])
-    note = session.save(figure, "losses", rows).get_supxlabel().replace("\n", " ")
+    note = session.save(figure, "losses", rows).note.replace("\N{NO-BREAK SPACE}", " ")
     assert note.startswith(f"digits, profile smoke (made by version {EARLIEST} of the protocol), n = ")
     named = replace(old, origin=replace(old.origin, data=old.origin.data._replace(title=CIFAR10.title)))
     write(table_path(fresh.results, "correlation", "smoke"), named)
@@ -156,7 +156,7 @@ def test_a_part_of_a_large_study_is_shown_as_what_it_is(
     assert session.provenance()["runs_missing"] == 2
     with style.panels() as (figure, ax):
         ax.plot(rows["train_loss"])
-    note = session.save(figure, "losses", rows).get_supxlabel().replace("\n", " ")
+    note = session.save(figure, "losses", rows).note.replace("\N{NO-BREAK SPACE}", " ")
     used = int((rows["status"] == "converged").sum())
     words = f"digits, profile smoke, n = {used} networks, left out: 1 diverged: a loss was not finite; "
     assert words in note

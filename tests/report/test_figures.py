@@ -1,9 +1,11 @@
-import json
+from base64 import b64decode
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from helpers import NAMES, PROVENANCE
 from prunability.analysis import tables
@@ -56,17 +58,51 @@ def test_same_records_same_bytes(table: pd.DataFrame, tmp_path: Path) -> None:
     draw(table, tmp_path / "one")
     draw(table.copy(), tmp_path / "two")
     names = sorted(path.name for path in (tmp_path / "one").iterdir())
-    assert len(names) == 7 * 5
+    assert len(names) == 7 * 2
     for name in names:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
 
 
-def test_files_hold_numbers_and_provenance(table: pd.DataFrame, tmp_path: Path) -> None:
-    draw(table, tmp_path)
-    assert json.loads((tmp_path / "sweep.json").read_text()) == PROVENANCE
-    numbers = pd.read_csv(tmp_path / "sweep.csv")
-    np.testing.assert_allclose(numbers["tau"], tables.size_sweep(table, 0)["tau"])
-    assert "digits, n = 12" in (tmp_path / "sweep.svg").read_text()
+def saved(folder: Path, *further: str) -> style.Drawn:
+    with style.panels(1, 2) as (figure, axes):
+        axes[0].plot([1, 2], [3, 4])
+        axes[0].set(xlabel="width", ylabel="loss\n(nats)")
+        axes[1].set_title("a panel", loc="left")
+    numbers = pd.DataFrame({"width": [1, 2], "loss": [3.0, 1 / 3]})
+    return style.save(figure, "loss_by_width", folder, numbers, PROVENANCE, "digits, n = 12", further)
+
+
+def test_other_formats_are_written_when_asked_for(tmp_path: Path) -> None:
+    """And go when they are not, for then they are of an earlier drawing."""
+    with_all = saved(tmp_path, "pdf", "svg")
+    assert {path.suffix for path in tmp_path.iterdir()} == {".png", ".csv", ".pdf", ".svg"}
+    assert "digits, n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}12" in (tmp_path / "loss_by_width.svg").read_text()
+    before = {path.suffix: path.read_bytes() for path in tmp_path.iterdir()}
+    assert saved(tmp_path, "pdf", "svg").png == with_all.png
+    assert {path.suffix: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert saved(tmp_path, "").png == with_all.png
+    assert {path.suffix for path in tmp_path.iterdir()} == {".png", ".csv"}
+
+
+def test_what_is_shown_is_what_is_saved(tmp_path: Path) -> None:
+    data, metadata = saved(tmp_path)._repr_mimebundle_()
+    png, csv = (tmp_path / f"loss_by_width.{ending}" for ending in ("png", "csv"))
+    assert b64decode(data["image/png"]) == png.read_bytes()
+    assert csv.read_text() == "width,loss\n1,3\n2,0.3333333333\n"
+    entry = metadata[style.KEY]["figure"]["loss_by_width"]
+    assert entry["csv"] == sha256(csv.read_bytes()).hexdigest()
+    assert entry["png"] == sha256(png.read_bytes()).hexdigest()
+    assert entry["alt"] == "loss by width: loss (nats) against width; a panel"
+    assert metadata[style.KEY]["data"] == PROVENANCE["data"]
+
+
+def test_few_colours_and_a_white_ground(tmp_path: Path) -> None:
+    saved(tmp_path)
+    image = Image.open(tmp_path / "loss_by_width.png")
+    assert image.mode == "P"
+    assert image.convert("RGB").getpixel((0, 0)) == (255, 255, 255)
+    assert round(image.info["dpi"][0]) == style.STYLE["figure.dpi"]
+    assert image.size[0] == style.COLUMN * style.STYLE["figure.dpi"]
 
 
 def test_measures_that_cannot_be_ranked_are_named(table: pd.DataFrame) -> None:

@@ -13,7 +13,7 @@ from IPython.display import Markdown
 
 from prunability.foundation.execution import project_root
 from prunability.records.store import Record
-from prunability.records.tables import find, place, write
+from prunability.records.tables import find, table_path, write
 from prunability.report import session
 from prunability.studies.double_descent import PROFILES
 

@@ -53,6 +53,11 @@ def checksums(folder: Path) -> dict[str, str]:
     }
 
 
+def sources_of(name: str) -> list[str]:
+    notebook = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
+    return [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_source(path: Path) -> None:
     """No outputs, no definitions, short cells, and the parameters that the library validates."""
@@ -80,14 +85,23 @@ def test_executes_and_changes_nothing_the_second_time(name: str, tmp_path: Path)
     first = run(*arguments)
     assert first.returncode == 0, first.stderr
     made = checksums(folder)
-    for ending in ("png", "svg", "pdf", "csv"):
-        assert sum(file.endswith(ending) for file in made) == code.count(".save(") > 0
+    saves = set(re.findall(r'save\(\s*figure, "(\w+)"', "\n".join(sources_of(name))))
+    section = json.loads((folder / "manifest.json").read_text())[name]
+    assert set(section["figures"]) == saves
+    for figure, entry in section["figures"].items():
+        assert (made[f"{figure}.csv"], made[f"{figure}.png"]) == (entry["csv"], entry["png"])
+    assert {Path(file).stem for file in made if file.endswith((".png", ".csv"))} == saves
+    page = (folder / f"{name}.md").read_text()
+    assert set(re.findall(r"^!\[.+\]\((\w+)\.png\)$", page, re.MULTILINE)) == saves
+    assert "data:image" not in page
     if ".conclude(" in code:
         claims = json.loads((folder / "claims.json").read_text()).values()
         assert {claim["verdict"] for claim in claims} == {"insufficient n"}
     text = (folder / "notebooks" / f"{name}.ipynb").read_text()
+    assert "figures with a space" not in page
     for place in (str(ROOT), str(Path.home()) + "/", sys.prefix):
         assert place not in text.replace(str(tmp_path), "")
+        assert place not in page
     assert '"widgets"' not in text
     assert "papermill" not in json.loads(text)["metadata"]
     assert 100 < words(nbformat.reads(text, as_version=4)) < MOST_WORDS[name]
@@ -144,6 +158,7 @@ def test_all_studies_that_need_a_gpu_are_named_at_once(tmp_path: Path) -> None:
         (["figures", "-p", "typo=3"], "unknown parameter typo: allowed are profile, data, seed, device"),
         (["figures", "-p", "seed=many"], "seed: Input should be a valid integer"),
         (["figures", "-p", "seed=-1"], "greater than or equal to 0"),
+        (["figures", "-p", "formats=pdf,gif"], "gif is none of pdf, svg; name several as pdf,svg"),
         (["figures", "-p", "device=tpu"], "device: Input should be 'auto', 'cpu' or 'cuda'"),
         (["figures", "-p", "seed"], "must be NAME=VALUE"),
         (

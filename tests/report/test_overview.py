@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import fields, replace
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -124,6 +125,9 @@ def test_every_profile_with_results_is_shown(tmp_path: Path, monkeypatch: pytest
         for ax, name in zip(axes, dict.fromkeys(moved["profile"]), strict=True):
             plots.sensitivity_table(ax, moved, name, labels=True)
         plots.key(ax)
-    both.save(figure, "moved", moved)
-    equals = "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}"
-    assert f"smoke: digits, n{equals}" in (tmp_path / "figures" / "own" / "smoke" / "overview.svg").read_text()
+    drawn = both.save(figure, "moved", moved)
+    assert drawn.note.startswith("smoke: digits, n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}")
+    assert [run["study"]["profile"] for run in drawn.provenance["runs"]] == ["smoke", "smoke", "copy"]
+    tables = [run["table"] for run in drawn.provenance["runs"]]
+    written = table_path(execution.results, "correlation", "copy").read_bytes()
+    assert tables == [None, None, sha256(written).hexdigest()]

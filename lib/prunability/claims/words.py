@@ -1,18 +1,14 @@
 """Verdicts in words, every number computed, and as files."""
 
-import json
-import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
-from filelock import FileLock
 from pandas.api.types import is_float_dtype
 
 from prunability.claims import CLAIMS, LEAST_RUNS, Case, Criterion, Finding
-from prunability.foundation.files import digest
+from prunability.foundation.files import updated
 
 # Of more conditions than this the worst are shown, and all are counted.
 MOST_SHOWN = 5
@@ -93,19 +89,9 @@ def _worst(criteria: Sequence[Criterion]) -> Sequence[Criterion]:
     return sorted(criteria, key=lambda c: -c.distance)[:MOST_SHOWN]
 
 
-def save(findings: Sequence[Finding], folder: Path, provenance: Mapping[str, Any]) -> None:
+def save(findings: Sequence[Finding], folder: Path) -> None:
     """Write ``claims.json``, keeping the claims of other notebooks that stand there."""
-    path = folder.resolve() / "claims.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Notebooks run side by side and share this file; the lock stands elsewhere, so as not to be published.
-    with FileLock(Path(tempfile.gettempdir()) / f"prunability-{digest(str(path))[:16]}.lock"):
-        try:
-            known = json.loads(path.read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):
-            known = {}
-        for finding in findings:
-            known[finding.claim] = {**finding.content(), "provenance": provenance}
-        text = json.dumps(dict(sorted(known.items())), indent=1, ensure_ascii=False)
-        partial = path.with_suffix(".partial")
-        partial.write_text(text + "\n", encoding="utf-8")
-        partial.replace(path)
+    with updated(folder / "claims.json") as known:
+        known |= {finding.claim: finding.content() for finding in findings}
+        for claim in set(known) - set(CLAIMS):
+            del known[claim]

@@ -1,9 +1,14 @@
-"""Files: whether a folder can be written, and the checksum of what a file would hold."""
+"""Files: whether a folder can be written, checksums, and JSON that several processes share."""
 
 import hashlib
 import json
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
 
 from prunability.foundation.errors import PrunabilityError
 
@@ -28,3 +33,24 @@ def digest(content: object) -> str:
     """SHA-256 of the canonical JSON of ``content``, in hexadecimal."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+@contextmanager
+def updated(path: Path) -> Iterator[dict[str, Any]]:
+    """The content of a JSON file to be changed, which is then written atomically, names in order.
+
+    Processes take turns. What cannot be read, or is not there, is empty.
+    """
+    path = path.resolve()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The lock stands elsewhere, so as not to be published.
+    with FileLock(Path(tempfile.gettempdir()) / f"prunability-{digest(str(path))[:16]}.lock"):
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            content = {}
+        yield content
+        text = json.dumps(dict(sorted(content.items())), indent=1, ensure_ascii=False)
+        partial = path.with_suffix(".partial")
+        partial.write_text(text + "\n", encoding="utf-8")
+        partial.replace(path)

@@ -1,4 +1,4 @@
-"""Driving the notebooks: train what they need, execute them with papermill, publish clean copies."""
+"""Driving the notebooks: train what they need, execute them with papermill, keep clean copies and pages."""
 
 import itertools
 import json
@@ -21,11 +21,16 @@ from prunability.foundation.files import writable
 from prunability.foundation.processes import as_they_end
 from prunability.records.runner import Snapshot
 from prunability.records.sources import Chosen, check, choose, gather
+from prunability.report.pages import publish
 from prunability.report.session import Parameters, validate
 from prunability.studies import STUDIES, having, profiles
 
 # Encrypt what passes between this process and a kernel where the kernel can; without it, the kernel warns.
 KERNEL = Config({"KernelManager": {"transport_encryption": "auto"}})
+
+
+def _known() -> dict[str, Path]:
+    return {path.stem: path for path in sorted((project_root() / "notebooks").glob("*.ipynb"))}
 
 
 def sources(names: Sequence[str], profile: str) -> list[Path]:
@@ -34,7 +39,7 @@ def sources(names: Sequence[str], profile: str) -> list[Path]:
     Raises:
         PrunabilityError: there is no such notebook, or no study has the profile.
     """
-    known = {path.stem: path for path in sorted((project_root() / "notebooks").glob("*.ipynb"))}
+    known = _known()
     if unknown := [name for name in names if name.removesuffix(".ipynb") not in known]:
         raise PrunabilityError(f"unknown notebook {', '.join(unknown)}: there are {', '.join(known)}")
     if names:
@@ -59,10 +64,11 @@ def studies_of(path: Path) -> list[str]:
 
 
 def execute(notebooks: Sequence[Path], values: Mapping[str, Any], workers: int = 0) -> list[Path]:
-    """Execute notebooks with the given parameters and return the published copies.
+    """Execute notebooks with the given parameters and return their pages.
 
     Training comes first, in this process, where its progress can be seen; then the notebooks run side by
-    side, a process each. Copies go to ``<figures>/notebooks/`` once a notebook has run to its end.
+    side, a process each. Once a notebook has run to its end its page goes to the folder of the figures, a copy to
+    ``notebooks/`` in it, and its section into the manifest there.
 
     Raises:
         PrunabilityError: a parameter is not allowed, or a notebook failed.
@@ -72,7 +78,7 @@ def execute(notebooks: Sequence[Path], values: Mapping[str, Any], workers: int =
     for path in notebooks:
         for study in having(profile, studies_of(path)):
             checked[study] = validate(study, dict(values), strict=False)
-    folder = next(iter(checked.values())).folder / "notebooks"
+    folder = next(iter(checked.values())).folder
     executions = {study: parameters.execution(workers) for study, parameters in checked.items()}
     opened: dict[str, Chosen] = {}
     stored: dict[str, Snapshot] = {}
@@ -86,7 +92,7 @@ def execute(notebooks: Sequence[Path], values: Mapping[str, Any], workers: int =
             refused.append(str(error))
     if refused:
         raise PrunabilityError("\n".join(dict.fromkeys(refused)))
-    writable(folder, "figures")
+    writable(folder / "notebooks", "figures")
     for study, execution in executions.items():
         gather(opened[study], execution, stored.get(study))
     changed = _changed(next(iter(checked.values())))
@@ -115,10 +121,9 @@ def _execute(path: Path, parameters: dict[str, Any], folder: Path) -> Path:
         notebook = clean(
             nbformat.read(executed, as_version=4), [parameters.get(key, "") for key in ("figures", "runs")]
         )
-    target = folder / path.name
     text = nbformat.writes(notebook)
-    target.write_text(text if text.endswith("\n") else text + "\n", encoding="utf-8")
-    return target
+    (folder / "notebooks" / path.name).write_text(text if text.endswith("\n") else text + "\n", encoding="utf-8")
+    return publish(notebook, path.stem, folder, list(_known()))
 
 
 def clean(notebook: nbformat.NotebookNode, folders: Sequence[str] = ()) -> nbformat.NotebookNode:

@@ -12,9 +12,9 @@ from prunability.claims.reproduction import reproduction, words
 from prunability.claims.sensitivity import sensitivity
 from prunability.foundation.errors import PrunabilityError
 from prunability.records.sources import gather, of_table
-from prunability.records.tables import find, source_checksum
-from prunability.report.figures import style
-from prunability.report.session import Parameters, Session, open_session
+from prunability.records.tables import find
+from prunability.report.figures.style import Drawn
+from prunability.report.session import Parameters, Session, open_session, saved
 from prunability.studies import STUDIES, having, profiles
 
 
@@ -83,27 +83,15 @@ class Overview:
             "Nothing is published to compare with." if own else "The runs shown are the published ones themselves."
         )
 
-    def provenance(self) -> dict[str, Any]:
-        """What the figures were made from."""
-        parts = [found.session.provenance() for found in self.evidence]
-        own = ("source", "versions")
-        return {
-            "source": source_checksum(),
-            "versions": parts[0]["versions"],
-            "parts": [{key: value for key, value in part.items() if key not in own} for part in parts],
-        }
-
-    def save(self, figure: Figure, name: str, numbers: pd.DataFrame) -> Figure:
+    def save(self, figure: Figure, name: str, numbers: pd.DataFrame) -> Drawn:
         """Save a figure with its numbers and provenance; the data of each profile and n stand below it."""
         groups: dict[str, list[str]] = {}
         for found in self.evidence:
             study = found.session.study
             what = f"{study.profile}: {study.data.title}{found.session.made_by}"
             groups.setdefault(what, []).append(f"{len(found.case.table)} ({study.name})")
-        # Non-breaking spaces, so that no line of the caption ends within "n = 48".
-        equals = "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}"
-        note = "; ".join(f"{what}, n{equals}{' and '.join(n)}" for what, n in groups.items())
-        return style.save(figure, name, self.parameters.folder, numbers, self.provenance(), note)
+        note = "; ".join(f"{what}, n = {' and '.join(n)}" for what, n in groups.items())
+        return saved(figure, name, numbers, [found.session for found in self.evidence], note)
 
 
 def open_overview(**values: Any) -> Overview:

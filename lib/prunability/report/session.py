@@ -3,14 +3,16 @@
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
 import pandas as pd
 from matplotlib.figure import Figure
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+import prunability
 from prunability.analysis.tables import compared, left_out, runs_table
 from prunability.claims import Case, Finding, case_of
 from prunability.claims import words as claims_words
@@ -19,13 +21,22 @@ from prunability.foundation.execution import Execution, project_root
 from prunability.foundation.files import writable
 from prunability.records.sources import Chosen, From, Gathered, choose, gather, origin_of
 from prunability.records.store import Record, checksum_of, processor_of
-from prunability.records.tables import source_checksum
+from prunability.records.tables import table_path
 from prunability.report.curves import Curves
 from prunability.report.figures import style
 from prunability.studies import Study, find_profile
 from prunability.training.config import VERSION
 
-LIBRARIES = ("matplotlib", "numpy", "pandas", "scikit-learn", "torch")
+# What numbers and pictures are made with.
+LIBRARIES = ("matplotlib", "numpy", "pandas", "pillow", "scikit-learn", "scipy", "torch")
+
+
+def _formats(text: str) -> str:
+    if unknown := set(filter(None, text.split(","))) - set(style.FURTHER):
+        raise ValueError(
+            f"{', '.join(sorted(unknown))} is none of {', '.join(style.FURTHER)}; name several as pdf,svg"
+        )
+    return text
 
 
 class Parameters(BaseModel):
@@ -40,6 +51,7 @@ class Parameters(BaseModel):
     figures: str = ""
     runs: str = ""
     runs_from: str = ""
+    formats: Annotated[str, AfterValidator(_formats)] = ""
 
     @property
     def origin(self) -> From:
@@ -158,25 +170,27 @@ class Session:
         return case_of(self.study, self.main(), self.parameters.seed)
 
     def provenance(self) -> dict[str, Any]:
-        """What a figure was made from: code, configuration, records, versions. No time and no place."""
+        """Which runs are shown: configuration, images, records. No time, no place, no code of this library."""
         table = runs_table(self.records)
+        file = (
+            table_path(self.execution.results, self.study.name, self.study.profile) if self.chosen.table else None
+        )
         return {
-            "source": source_checksum(),
             "study": {
                 "name": self.study.name, "profile": self.study.profile, "hash": self.study.hash,
                 "seed": self.parameters.seed,
             },
             "data": {"title": self.study.data.title, "checksum": self.study.data.checksum},
             "records": checksum_of(self.records),
+            "table": sha256(file.read_bytes()).hexdigest() if file else None,
             "made_by_version": self.gathered.version,
             "runs_used": len(compared(table)),
             "runs_left_out": left_out(table),
             "runs_missing": self.gathered.missing,
             "processors": sorted({processor_of(record) for record in self.records}),
-            "versions": {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
         }  # fmt: skip
 
-    def save(self, figure: Figure, name: str, numbers: pd.DataFrame, subject: str = "") -> Figure:
+    def save(self, figure: Figure, name: str, numbers: pd.DataFrame, subject: str = "") -> style.Drawn:
         """Save a figure with its numbers and provenance, and hand it back to be shown.
 
         Below it stand data, profile, n, and what was left out and why; ``subject`` says what is drawn where that
@@ -186,14 +200,26 @@ class Session:
         reasons = {**made["runs_left_out"]} | ({"not run": n} if (n := made["runs_missing"]) else {})
         left = "; ".join(f"{number} {reason}" for reason, number in reasons.items())
         what = f"{self.study.data.title}, profile {self.study.profile}{self.made_by}"
-        size = f"n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{made['runs_used']}"
-        note = f"{what}, {subject}{size} networks, left out: {left or 'none'}"
-        return style.save(figure, name, self.parameters.folder, numbers, made, note)
+        note = f"{what}, {subject}n = {made['runs_used']} networks, left out: {left or 'none'}"
+        return saved(figure, name, numbers, [self], note)
 
     def conclude(self, findings: Sequence[Finding]) -> pd.DataFrame:
         """Write ``claims.json`` and return the table of criteria."""
-        claims_words.save(findings, self.parameters.folder, self.provenance())
+        claims_words.save(findings, self.parameters.folder)
         return claims_words.table_of(findings)
+
+
+def saved(figure: Figure, name: str, numbers: pd.DataFrame, sessions: Sequence[Session], note: str) -> style.Drawn:
+    """Save a figure drawn from the runs of some sessions, where and as the parameters of the first say."""
+    versions = {
+        "prunability": prunability.__version__, "protocol": VERSION,
+        # Without its last part, which moves no number.
+        "python": ".".join(platform.python_version_tuple()[:2]),
+    }  # fmt: skip
+    versions |= {library: version(library) for library in LIBRARIES}
+    made = {"versions": versions, "runs": [session.provenance() for session in sessions]}
+    parameters = sessions[0].parameters
+    return style.save(figure, name, parameters.folder, numbers, made, note, parameters.formats.split(","))
 
 
 def open_session(study: str, **values: Any) -> Session:
