@@ -172,9 +172,8 @@ class Session:
     def provenance(self) -> dict[str, Any]:
         """Which runs are shown: configuration, images, records. No time, no place, no code of this library."""
         table = runs_table(self.records)
-        file = (
-            table_path(self.execution.results, self.study.name, self.study.profile) if self.chosen.table else None
-        )
+        shown, results = self.chosen.table, self.execution.results
+        file = table_path(results, self.study.name, self.study.profile) if shown else None
         return {
             "study": {
                 "name": self.study.name, "profile": self.study.profile, "hash": self.study.hash,

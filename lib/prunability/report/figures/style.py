@@ -95,14 +95,8 @@ class Drawn:
 
     @property
     def alt(self) -> str:
-        """Its name, and what its axes say of themselves."""
-        panels = []
-        for ax in self.figure.axes:
-            axes = " against ".join(filter(None, (ax.get_ylabel(), ax.get_xlabel())))
-            titles = (ax.get_title(loc=where) for where in ("center", "left", "right"))
-            panels.append(": ".join(filter(None, (*titles, axes))))
-        words = "; ".join(dict.fromkeys(filter(None, panels)))
-        return " ".join(f"{self.name.replace('_', ' ')}: {words}".removesuffix(": ").split())
+        """Its name, and what its plotters said that it shows."""
+        return f"{self.name.replace('_', ' ')}: {self.figure.get_label()}"
 
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, str], dict[str, Any]]:
         """For IPython: the picture, and beside it what the manifest says of the figure."""
