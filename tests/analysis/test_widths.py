@@ -194,7 +194,7 @@ def test_the_reasons_of_c3() -> None:
     table = sweep(HILL, measure=SHIFTED)
     case = Case(table, sample_of(table, 0), ("width",), True)
     taus, places = CLAIMS["C3"].reasons(case, c3(table))
-    for half, part in widths.halves(table, 16).items():
+    for half, part in list(widths.halves(table, 16).items())[1:]:  # of all widths the claim itself tells
         assert f"{half} {kendall_tau(part[HEADLINE_MEASURE], part['test_loss']):.2f}" in taus
     assert places == "Prunability is largest at width 4; the test loss peaks at width 16."
 

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from prunability.analysis.resampling import Estimate
 from prunability.claims import Criterion, Finding, Threshold, Verdict, decisive
 from prunability.claims.criteria import STRONG, networks_needed
-from prunability.claims.words import sentence
 
 NEAR = Threshold("distance", 1.0, (0.0, 2.0))
 
@@ -103,15 +102,3 @@ def test_networks_needed(value: float, reach: float, threshold: float, n: int) -
             assert found is None
         else:
             assert found == pytest.approx(n * (reach / gap) ** 2, abs=0.5)
-
-
-def test_many_conditions_are_counted_and_the_worst_told() -> None:
-    criteria = [
-        Criterion(f"share with {k}", Estimate(k / 10, k / 10 - 0.01, k / 10 + 0.01), "below", Threshold("t", 0.25))
-        for k in range(1, 9)
-    ]
-    words = sentence(Finding("C6", 40, tuple(criteria), enough=True), "networks")
-    assert "of 8 conditions, 2 supported, 6 not supported; the 5 farthest from holding" in words
-    assert "share with 8 is 0.80" in words
-    assert "share with 3 is" not in words
-    assert words.index("share with 8") < words.index("share with 4")

@@ -12,7 +12,7 @@ from prunability.analysis import tables
 from prunability.analysis.ranks import kendall_tau
 from prunability.measures import HEADLINE_MEASURE, all_measures
 from prunability.report.figures import correlation as figures
-from prunability.report.figures import style
+from prunability.report.figures import parts, style
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,8 @@ def saved(folder: Path, *further: str) -> style.Drawn:
     with style.panels(1, 2) as (figure, axes):
         axes[0].plot([1, 2], [3, 4])
         axes[0].set(xlabel="width", ylabel="loss\n(nats)")
-        axes[1].set_title("a panel", loc="left")
+        parts.describe(axes[0], "Loss rises with width.")
+        parts.describe(axes[1], "A panel.")
     numbers = pd.DataFrame({"width": [1, 2], "loss": [3.0, 1 / 3]})
     return style.save(figure, "loss_by_width", folder, numbers, PROVENANCE, "digits, n = 12", further)
 
@@ -92,7 +93,7 @@ def test_what_is_shown_is_what_is_saved(tmp_path: Path) -> None:
     entry = metadata[style.KEY]["figure"]["loss_by_width"]
     assert entry["csv"] == sha256(csv.read_bytes()).hexdigest()
     assert entry["png"] == sha256(png.read_bytes()).hexdigest()
-    assert entry["alt"] == "loss by width: loss (nats) against width; a panel"
+    assert entry["alt"] == "loss by width: Loss rises with width. A panel."
     assert metadata[style.KEY]["data"] == PROVENANCE["data"]
 
 

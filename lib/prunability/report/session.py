@@ -28,7 +28,7 @@ from prunability.studies import Study, find_profile
 from prunability.training.config import VERSION
 
 # What numbers and pictures are made with.
-LIBRARIES = ("matplotlib", "numpy", "pandas", "pillow", "scikit-learn", "scipy", "torch")
+LIBRARIES = ("adjustText", "matplotlib", "numpy", "pandas", "pillow", "scikit-learn", "scipy", "seaborn", "torch")
 
 
 def _formats(text: str) -> str:
