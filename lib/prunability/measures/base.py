@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from prunability.data.dataset import Dataset
-from prunability.measures.scan import Variants, Weights
 from prunability.measures.search import SWEEP, Tolerance, prunability, prunable
+from prunability.measures.variants import Variants, Weights
 from prunability.training.config import RunConfig
 from prunability.training.course import Result
 from prunability.training.loop import State, build, logits

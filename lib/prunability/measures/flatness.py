@@ -21,8 +21,8 @@ from prunability.measures.base import (
     standard_error,
 )
 from prunability.measures.output import JIANG
-from prunability.measures.scan import Weights
 from prunability.measures.search import HEADLINE
+from prunability.measures.variants import Weights
 
 # Standard deviations tried, from the largest down, ten a decade.
 SIGMAS = [10 ** (1 - step / 10) for step in range(61)]
