@@ -86,6 +86,7 @@ class Variants:
     @torch.no_grad()
     def outputs(self, variants: Sequence[Weights], index: Tensor | None = None) -> Tensor:
         """Logits [variants, examples, classes]; ``index`` as for :meth:`losses`."""
+        variants = [{name: t.to(self.images.dtype) for name, t in weights.items()} for weights in variants]
         with torch.autocast(self.images.device.type, torch.bfloat16, enabled=self.images.dtype == torch.bfloat16):
             return self._outputs(variants, self.images if index is None else self.images[index])
 
