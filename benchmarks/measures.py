@@ -1,7 +1,8 @@
 """What each measure costs, in forward passes over the training set, beside its value.
 
 Trains a width-32, depth-2 network on 1,000 digits, or the width-64, depth-2 network of the profile
-``small`` on 2,000 images of another source, and measures it. Prints a table, adds it to
+``small`` on 2,000 images of another source, and measures it on one core, with bfloat16 looking first where it
+pays and in float32 alone. Prints a table, adds it to
 ``benchmarks/results/measures.json``, and with digits also writes ``MEASURES.md``.
 
     python benchmarks/measures.py
@@ -23,6 +24,7 @@ from prunability.data.dataset import prepare
 from prunability.data.sources import load_images
 from prunability.foundation.execution import Execution, cores, project_root
 from prunability.measures import REGISTRY, Estimated, TrainedRun, UndefinedMeasureError
+from prunability.measures.variants import Variants
 from prunability.report.text.measures import measure_list
 from prunability.studies import open_study
 from prunability.training.config import RunConfig
@@ -56,26 +58,25 @@ def data_folder() -> Path:
     ).data
 
 
-def measured(config: RunConfig, source: str, threads: int, trained: Any) -> tuple[float, pd.DataFrame]:
-    """Seconds of a forward pass, and a row for each measure; each function timed once, nothing shared before."""
-    torch.set_num_threads(threads)
-    data = prepare(
-        load_images(source, data_folder()), config.data, torch.device("cpu"), DTYPES[config.training.precision]
-    )
-    run = TrainedRun(config, data, *trained)
+def measured(run: TrainedRun, screened: bool | None) -> tuple[float, pd.DataFrame]:
+    """Core-seconds of a forward pass, and a row for each measure; each function timed once, nothing shared before.
+
+    ``screened`` says whether bfloat16 looks first, by default where it pays.
+    """
+    run.variants = Variants(run.folded, run.data.train_images, run.data.train_labels, screened=screened)
     seconds = []
     for _ in range(6):
-        start = time.perf_counter()
-        logits(run.folded, data.train_images)
-        seconds.append(time.perf_counter() - start)
+        start = time.process_time()
+        logits(run.folded, run.data.train_images)
+        seconds.append(time.process_time() - start)
     one_pass, rows = float(np.median(seconds)), []
     for function, group in REGISTRY.items():
-        start = time.perf_counter()
+        start = time.process_time()
         try:
             values = dict(group.function(run))
         except UndefinedMeasureError as error:
             raise RuntimeError(f"{function}: {error}") from error
-        cost = time.perf_counter() - start
+        cost = time.process_time() - start
         for name, found in values.items():
             value, error_ = found if isinstance(found, Estimated) else (found, float("nan"))
             rows.append((function, name, value, error_, cost, cost / one_pass))
@@ -94,26 +95,28 @@ def main() -> None:
     trained = train(config, data)
     if trained[2].status != "converged":
         raise RuntimeError(f"the network did not converge: {trained[2].reason}")
-    results: dict[str, Any] = {}
-    for threads in sorted({1, cores()}):
-        one_pass, table = measured(config, source, threads, trained)
-        total = float(table.drop_duplicates("function")["seconds"].sum())
-        print(table.to_string(index=False, float_format=lambda value: f"{value:.4g}"))
-        print(
-            f"\n{threads} threads: {total:.1f} s in all, {total / one_pass:.0f} passes of {one_pass * 1e3:.1f} ms\n"
-        )
-        results[str(threads)] = {
-            "seconds": total,
-            "seconds of a pass": one_pass,
-            "passes": total / one_pass,
-            "measures": json.loads(table.to_json(orient="records")),
-        }
+    tables = {}
+    for way, screened in {"in float32 alone": False, "screened": None}.items():
+        run = TrainedRun(config, data, *trained)
+        one_pass, tables[way] = measured(run, screened)
+        total = float(tables[way].drop_duplicates("function")["seconds"].sum())
+        print(f"{way}: {total:.1f} core-seconds in all, {total / one_pass:.0f} passes of {one_pass * 1e3:.1f} ms")
+    before, table = tables.values()
+    table.insert(4, "seconds in float32 alone", before["seconds"])
+    print(table.to_string(index=False, float_format=lambda value: f"{value:.4g}"))
+    scans = table["function"].str.startswith("prunability_")
+    if not before.loc[scans, "value"].equals(table.loc[scans, "value"]):
+        raise RuntimeError("a screened scan of pruned networks has another answer than one in float32")
+    results = {
+        "seconds": total, "seconds of a pass": one_pass, "passes": total / one_pass, "screens": run.screens,
+        "measures": json.loads(table.to_json(orient="records")),
+    }  # fmt: skip
     path = Path(__file__).parent / "results" / "measures.json"
     known = json.loads(path.read_text()) if path.exists() else {}
     known["digits" if source == "digits" else "32×32 images"] = {
         "network": config.network.model_dump(),
         "examples": config.data.n_train,
-        "threads": results,
+        "threads": {"1": results},
         "environment": {
             "python": platform.python_version(), "torch": torch.__version__, "machine": platform.machine(),
             "cores": cores(),

@@ -14,8 +14,8 @@ from helpers import value
 from prunability.data.dataset import DataConfig, Dataset
 from prunability.measures import REGISTRY, Estimated, TrainedRun, UndefinedMeasureError
 from prunability.measures.curvature import RESIDUAL, hessian_trace, hessian_vector, top_eigenvalue
-from prunability.measures.scan import Variants
 from prunability.measures.sharpness import RADII, ascent, corner, differentiable, worst_case_sharpness
+from prunability.measures.variants import Variants
 from prunability.training.config import MLPConfig, RunConfig, TrainingConfig
 from prunability.training.loop import train
 

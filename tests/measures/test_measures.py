@@ -18,8 +18,8 @@ from prunability.foundation.seeding import generator
 from prunability.measures import REGISTRY, Estimated, TrainedRun, UndefinedMeasureError, all_measures
 from prunability.measures.base import Measure, measure
 from prunability.measures.pruning import HEADLINE_MEASURE, name_of
-from prunability.measures.scan import Variants
 from prunability.measures.search import HEADLINE, RESOLUTION, TOLERANCES, Pruner, prunable
+from prunability.measures.variants import Variants
 from prunability.report.figures.style import FAMILIES
 
 ARCHITECTURES = ("trained", "mlp", "tiny_nin", "resnet")

@@ -10,7 +10,6 @@ from torch.nn import functional as F
 
 from helpers import DEVICES, slow_answer, slow_losses
 from prunability.measures import TrainedRun
-from prunability.measures.scan import Variants
 from prunability.measures.search import (
     HEADLINE,
     SWEEP,
@@ -22,6 +21,7 @@ from prunability.measures.search import (
     prunable,
     pruned,
 )
+from prunability.measures.variants import Variants
 from prunability.training.layers import Convolution, Linear, ReLU
 
 PRUNERS: tuple[Pruner, ...] = ("magnitude", "random", "layerwise")
@@ -120,6 +120,7 @@ def test_only_the_whole_network_is_admissible() -> None:
     check(net, x, y, "magnitude", 2, 1)
 
 
+@settings(deadline=None)
 @given(d=st.integers(1, 500), resolution=st.integers(1, 60), seed=st.integers(0, 99), levels=st.integers(1, 5))
 def test_exactly_ceil_of_weights_are_kept(d: int, resolution: int, seed: int, levels: int) -> None:
     rng = np.random.default_rng(seed)

@@ -10,11 +10,12 @@ from functools import cached_property, wraps
 from typing import Any, Concatenate, Literal, NamedTuple, ParamSpec, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from prunability.data.dataset import Dataset
-from prunability.measures.scan import Variants, Weights
-from prunability.measures.search import SWEEP, Tolerance, prunability, prunable
+from prunability.measures.scan import Scan
+from prunability.measures.search import SWEEP, Pruner, Tolerance, prunability, prunable
+from prunability.measures.variants import Variants, Weights
 from prunability.training.config import RunConfig
 from prunability.training.course import Result
 from prunability.training.loop import State, build, logits
@@ -54,6 +55,8 @@ class TrainedRun:
     final: State
     result: Result
     cache: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    # Of each search the share of a sum of losses that bfloat16 was trusted to; None where it did not look.
+    screens: dict[str, float | None] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def _network(self, state: State) -> Network:
         network = build(self.config, self.data.train_images.shape[1:], self.data.classes)
@@ -114,7 +117,17 @@ class TrainedRun:
     @cached_property
     def magnitude_prunability(self) -> dict[Tolerance, float]:
         """Prunability with the magnitude pruner over the whole sweep of tolerances."""
-        return prunability(self.variants, self.train_loss, "magnitude", SWEEP, ranked=self.weights)[0]
+        return self.prunability("magnitude", SWEEP)[0]
+
+    def prunability(
+        self, pruner: Pruner, tolerances: Sequence[Tolerance], generators: Sequence[Generator | None] = (None,)
+    ) -> tuple[dict[Tolerance, float], Scan]:
+        """Prunability of the folded network, the trained weights' magnitudes deciding; the screen is noted."""
+        found, scan = prunability(
+            self.variants, self.train_loss, pruner, tolerances, generators, ranked=self.weights
+        )
+        self.screens[pruner] = scan.share
+        return found, scan
 
 
 class Estimated(NamedTuple):

@@ -12,8 +12,8 @@ from prunability.foundation.seeding import generator
 from prunability.measures.base import Estimated, Measure, TrainedRun, measure, standard_error
 from prunability.measures.flatness import SIGMAS, sigma
 from prunability.measures.pruning import random_prunability
-from prunability.measures.scan import Weights
 from prunability.measures.search import HEADLINE, RESOLUTION, keep_steps, pruned
+from prunability.measures.variants import Weights
 
 CONFIDENCE = 0.05
 # Bits of a kept weight and of any other parameter: they are coded as they are.

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from prunability.foundation.seeding import generator
 from prunability.measures.base import Estimated, Measure, TrainedRun, UndefinedMeasureError, measure
 from prunability.measures.flatness import vector
-from prunability.measures.scan import Weights
 from prunability.measures.sharpness import ascent, differentiable
+from prunability.measures.variants import Weights
 from prunability.training.loop import evaluation_batch
 
 # Lanczos stops once the residual is this share of the eigenvalue: then an eigenvalue lies within as much.

@@ -5,7 +5,7 @@ those at initialisation; N is the number of training examples.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -21,8 +21,8 @@ from prunability.measures.base import (
     standard_error,
 )
 from prunability.measures.output import JIANG
-from prunability.measures.scan import Weights
 from prunability.measures.search import HEADLINE
+from prunability.measures.variants import Weights
 
 # Standard deviations tried, from the largest down, ten a decade.
 SIGMAS = [10 ** (1 - step / 10) for step in range(61)]
@@ -31,6 +31,8 @@ VISITS = 5
 PARTS = 8
 # ε of the magnitude-aware bounds: keeps weights that are zero from counting without limit.
 MAGNITUDE_OFFSET = 1e-3
+# Examples of one draw that are looked at before all others: a σ far too large needs no more.
+FEW = 50
 
 
 def noise(run: TrainedRun, draw: int, magnitude_aware: bool) -> Weights:
@@ -83,29 +85,38 @@ def sigma(run: TrainedRun, magnitude_aware: bool) -> Estimated:
     total = sum(len(part) for part in seen)
     groups = together(seen, run.variants.at_once)
 
-    def losses(by: float, most: float) -> list[float]:
+    def moved(draws: list[int], by: float) -> list[Weights]:
+        return [
+            {name: torch.add(centre[name], shift, alpha=by) for name, shift in drawn[draw].items()}
+            for draw in draws
+        ]
+
+    def losses(by: float, most: float, known: Sequence[float] = ()) -> list[float]:
         """The sum of losses of each draw, in nats; no more once the mean over all exceeds ``most``."""
-        sums: list[float] = []
+        sums = list(known)
         for group in groups:
-            moved = [
-                {name: torch.add(centre[name], shift, alpha=by) for name, shift in drawn[draw].items()}
-                for draw in group
-            ]
-            sums += run.variants.losses(moved, torch.stack([seen[draw] for draw in group])).sum(dim=1).tolist()
+            if group[0] < len(known):
+                continue
+            examples = torch.stack([seen[draw] for draw in group])
+            sums += run.variants.losses(moved(group, by), examples).sum(dim=1).tolist()
             if not sum(sums) <= most * total:
                 break
         return sums
 
+    def far(by: float) -> bool:
+        """Whether a few examples of one draw cost more than all may."""
+        return run.variants.losses(moved([0], by), seen[0][None, :FEW]).sum().item() > limit * total
+
     inside: list[float] = []
     for level, by in enumerate(SIGMAS):  # noqa: B007  (used after the loop)
-        inside = losses(by, limit)
-        if sum(inside) <= limit * total:
+        before, inside = inside, [] if far(by) else losses(by, limit)
+        if inside and sum(inside) <= limit * total:
             break
     else:
         raise UndefinedMeasureError(f"not even a standard deviation of {SIGMAS[-1]:.0e} is within the tolerance")
     if level == 0:
         raise UndefinedMeasureError(f"even a standard deviation of {SIGMAS[0]:.0e} is within the tolerance")
-    outside = losses(SIGMAS[level - 1], math.inf)
+    outside = losses(SIGMAS[level - 1], math.inf, before)
     low, high = SIGMAS[level] ** 2, SIGMAS[level - 1] ** 2
     below, above = sum(inside) / total, sum(outside) / total
     if not math.isfinite(above):

@@ -10,7 +10,6 @@ from prunability.measures.search import (
     TOLERANCES,
     Pruner,
     Tolerance,
-    prunability,
 )
 
 SOURCES: dict[Pruner, str] = {
@@ -56,7 +55,7 @@ def random_prunability(run: TrainedRun) -> dict[Tolerance, Estimated]:
     understates it; it is 0 where the whole network is the answer.
     """
     draws = [generator(*run.config.seed_key("random pruning"), draw) for draw in range(RANDOM_DRAWS)]
-    found, scan = prunability(run.variants, run.train_loss, "random", TOLERANCES, draws, ranked=run.weights)
+    found, scan = run.prunability("random", TOLERANCES, draws)
     known = {(level + 1) / RESOLUTION: losses for level, losses in scan.losses.items()}
     mean = {fraction: sum(losses) / len(losses) for fraction, losses in known.items()} | {1.0: run.train_loss}
     answers = {}
@@ -87,7 +86,7 @@ def prunability_layerwise(run: TrainedRun) -> dict[str, float]:
 
     Defined on every network.
     """
-    found, _ = prunability(run.variants, run.train_loss, "layerwise", TOLERANCES, ranked=run.weights)
+    found, _ = run.prunability("layerwise", TOLERANCES)
     return {name_of("layerwise", tolerance): value for tolerance, value in found.items()}
 
 

@@ -1,111 +1,88 @@
 """The first level of a grid whose loss is within a tolerance: exact, and far cheaper than trying all.
 
 Cross-entropy is never negative, so a partial sum over examples that already exceeds N·t proves that a
-level's mean loss exceeds t. Two things make the proof short: the examples are visited hardest first, by
-the losses that the levels before had on them, and a level costs only as many examples as its proof needs.
+level's mean loss exceeds t. What makes the proof short: the examples are visited hardest first, by the losses
+that the levels before had on them; a level costs only as many examples as its proof needs; a level far from
+the tolerance is refused by a few random examples; and where bfloat16 is faster it looks first. What its error
+leaves open is evaluated in the network's own precision, again hardest first, until it is decided.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import repeat
 
 import torch
-from torch import Tensor, nn
-from torch.func import functional_call
-from torch.nn import functional as F
+from torch import Tensor
 
-from prunability.training.loop import LARGEST_IMAGE, evaluation_batch
-from prunability.training.networks import best_side_by_side
+from prunability.measures.chance import examples_needed, random_examples, refuted
+from prunability.measures.variants import Screen, Variants, Weights, screen_of
 
 # A slice is as long as the losses of the level before say it must be, with this margin.
-MARGIN = 1.15
+MARGIN = 1.1
 SMALLEST_SLICE = 16
 LARGEST_SLICE = 500
 # What a forward pass costs however few its examples, in examples (measured on a CPU).
 PASS_COST = 40
+# The random examples that say how many would refuse the next level; all were looked at by whatever tried that.
+SMALLEST_SAMPLE = 32
+# Taken for the loss of an example where that is no number.
+HARDEST = 1e9
+# Levels that bfloat16 is compared on.
+SAMPLES = 8
 
-# On a CPU, the most values of a network with which copying the weights of several variants together pays.
-LARGEST_COPY = 2**15
-
-Weights = dict[str, Tensor]
+Level = Callable[[], Sequence[Weights]]
 
 
 @dataclass(frozen=True)
 class Scan:
     """For each tolerance the index of the first admissible level, None where there is none.
 
-    ``losses`` holds, for each admissible level found, the mean loss of each of its draws in nats;
-    ``examples`` is how many example evaluations the scan took, over all levels and draws.
+    ``losses`` holds, for each admissible level found that has several draws, the mean loss of each in nats;
+    ``examples`` is how many example evaluations the scan took, over all levels and draws. ``share`` is what the
+    error of a sum of losses in bfloat16 was taken to be at most, of that sum; None where it was not used.
     """
 
     first: list[int | None]
     losses: dict[int, list[float]]
     examples: int
+    share: float | None
 
 
-class Variants:
-    """Losses of many variants of one network, each with some tensors replaced.
+class _Group:
+    """Levels looked at side by side: the least and the most that each draw may cost on each example."""
 
-    They are evaluated as one fleet on a GPU but for large convolutions, and on a CPU where images and network are
-    small; else in turn, which is faster there (``benchmarks/pruning.py`` prints the times).
-    """
+    def __init__(self, weights: list[list[Weights]], total: int, device: torch.device) -> None:
+        self.weights, self.draws = weights, len(weights[0])
+        shape = (len(weights), self.draws, total)
+        self.low = torch.zeros(shape, dtype=torch.float64, device=device)
+        self.high = torch.full_like(self.low, torch.inf)
 
-    def __init__(self, network: nn.Module, images: Tensor, labels: Tensor) -> None:
-        self.network = network.eval()
-        self.images, self.labels = images, labels
-        self.tensors = dict(self.network.state_dict())
-        values = sum(tensor.numel() for tensor in self.tensors.values())
-        self.on_gpu = images.device.type == "cuda"
-        small = images[0, 0].numel() <= LARGEST_IMAGE and values <= LARGEST_COPY
-        self.batched = best_side_by_side(network) if self.on_gpu else small
+    def missing(self, limits: Sequence[float]) -> dict[int, float]:
+        """Of the levels that some limit of the sum leaves undecided, by how much bounds have to close in on it."""
+        ends = torch.stack([self.low.sum(dim=(1, 2)), self.high.sum(dim=(1, 2))], dim=1).tolist()
+        gaps = {
+            place: [min(limit - low, high - limit) for limit in limits if low <= limit < high]
+            for place, (low, high) in enumerate(ends)
+        }
+        return {place: max(gap) for place, gap in gaps.items() if gap}
 
-    @property
-    def at_once(self) -> int:
-        """How many levels, or draws, are worth evaluating together; those after the answer are in vain."""
-        return 1 if not self.batched else 16 if self.on_gpu else 2
+    def refuse(self, place: int) -> None:
+        """A level is beyond every limit."""
+        self.low[place] = torch.inf
 
-    def losses(self, variants: Sequence[Weights], index: Tensor | None = None) -> Tensor:
-        """Cross-entropies in nats, float64 [variants, examples].
-
-        ``index`` names the examples, all by default: [examples] for the same, [variants, examples] for
-        others with every variant.
-        """
-        labels = self.labels if index is None else self.labels[index]
-        outputs = self.outputs(variants, index).double()
-        labels = labels.expand(len(variants), -1).flatten()
-        flat = F.cross_entropy(outputs.flatten(0, 1), labels, reduction="none")
-        return torch.reshape(flat, (len(variants), -1))
-
-    def mean_losses(self, variants: Sequence[Weights]) -> Tensor:
-        """The mean cross-entropy of each variant over all examples in nats, float64 [variants]."""
-        return self.losses(variants).mean(dim=1)
-
-    @torch.no_grad()
-    def outputs(self, variants: Sequence[Weights], index: Tensor | None = None) -> Tensor:
-        """Logits [variants, examples, classes]; ``index`` as for :meth:`losses`."""
-        images = self.images if index is None else self.images[index]
-        count = evaluation_batch(self.images)
-        if self.batched:
-            if self.on_gpu:  # else their activations, many at once, would not fit into its memory
-                count = max(1, count // len(variants))
-            stacked = {name: tensor.expand(len(variants), *tensor.shape) for name, tensor in self.tensors.items()}
-            stacked |= {name: torch.stack([weights[name] for weights in variants]) for name in variants[0]}
-            last = images.movedim(-4, -1) if images.dim() == 5 else images.movedim(0, -1)[None]
-            parts = [functional_call(self.network, stacked, (part,)).mT for part in last.split(count, dim=-1)]
-            return torch.cat(parts, dim=1)
-        return torch.stack(
-            [
-                torch.cat([functional_call(self.network, weights, (part,)) for part in own.split(count)])
-                for weights, own in zip(variants, images if images.dim() == 5 else repeat(images), strict=False)
-            ]
-        )
+    def look(
+        self, variants: Variants, screen: Screen | None, places: Sequence[int], draws: slice, part: Tensor
+    ) -> Tensor:
+        """Evaluate some draws of some levels on some examples; returns the losses [levels, draws, examples]."""
+        weights = [one for place in places for one in self.weights[place][draws]]
+        losses: Tensor = variants.losses(weights, part).unflatten(0, (len(places), -1))
+        low, high = screen.bounds(losses) if screen else (losses.nan_to_num(torch.inf, torch.inf),) * 2
+        for place, least, most in zip(places, low, high, strict=True):
+            self.low[place, draws, part], self.high[place, draws, part] = least, most
+        return losses
 
 
 def first_admissible(
-    variants: Variants,
-    levels: Sequence[Callable[[], Sequence[Weights]]],
-    limits: Sequence[float],
-    at_once: int | None = None,
+    variants: Variants, levels: Sequence[Level], limits: Sequence[float], at_once: int | None = None
 ) -> Scan:
     """The first of ``levels`` whose mean loss is at most each of ``limits``; equal to trying every level.
 
@@ -116,54 +93,86 @@ def first_admissible(
         limits: admissible mean losses in nats.
         at_once: levels evaluated side by side; by default what suits the device.
     """
-    total, width = len(variants.labels), at_once or variants.at_once
+    total, width, device = len(variants.labels), at_once or variants.at_once, variants.labels.device
+    screen = screen_of(variants, (levels[k]()[0] for k in range(0, len(levels), -(-len(levels) // SAMPLES))))
     first: list[int | None] = [None] * len(limits)
     unresolved = set(range(len(limits)))
-    hardness = torch.ones(total, dtype=torch.float64, device=variants.labels.device)
+    hardness = torch.ones(total, dtype=torch.float64, device=device)
     full: dict[int, list[float]] = {}
     examples = 0
     for start in range(0, len(levels), width):
         if not unresolved:
             break
-        candidates = {level: list(levels[level]()) for level in range(start, min(start + width, len(levels)))}
-        draws = len(candidates[start])
-        largest = total * draws * max(limits[number] for number in unresolved)
-        # Over examples, a draw each.
-        sums = {level: torch.zeros(draws, dtype=torch.float64) for level in candidates}
-        waiting = hardness.argsort(descending=True, stable=True)
-        while candidates and len(waiting):
-            missing = largest - min(float(sums[level].sum()) for level in candidates)
-            probed, size = _cheapest(hardness[waiting], missing, 1 if not variants.batched else draws, draws)
-            part, waiting = waiting[:size], waiting[size:]
-            for chosen in (slice(0, probed), slice(probed, draws)):
-                if not candidates or chosen.start == chosen.stop:
-                    continue
-                weights = [weights for group in candidates.values() for weights in group[chosen]]
-                losses = variants.losses(weights, part).unflatten(0, (len(candidates), -1))
-                examples += losses.numel()
-                hardness[part] = losses[-1].mean(dim=0)
-                for level, partial in zip(list(candidates), losses.sum(dim=2).cpu(), strict=True):
-                    sums[level][chosen] += partial
-                    if sums[level].sum() > largest:
-                        del candidates[level]
-        for level in candidates:
-            admitted = {number for number in unresolved if sums[level].sum() <= total * draws * limits[number]}
-            if admitted:
-                full[level] = (sums[level] / total).tolist()
+        group = _Group([list(make()) for make in levels[start : start + width]], total, device)
+        sums = {number: total * group.draws * limits[number] for number in unresolved}
+        examples += _narrow(group, variants, screen, list(sums.values()), hardness)
+        for place, weights in enumerate(group.weights):
+            admitted = {number for number in unresolved if float(group.high[place].sum()) <= sums[number]}
+            if admitted and group.draws > 1:
+                whole = torch.equal(group.low[place], group.high[place])
+                full[start + place] = (group.low[place] if whole else variants.losses(weights)).mean(dim=1).tolist()
             for number in admitted:
-                first[number] = level
+                first[number] = start + place
             unresolved -= admitted
-    return Scan(first, full, examples)
+    return Scan(first, full, examples, screen.share if screen else None)
 
 
-def _cheapest(expected: Tensor, missing: float, least: int, draws: int) -> tuple[int, int]:
-    """With how many draws, and on how many of the waiting examples, a level is most cheaply refused.
+def _narrow(
+    group: _Group, variants: Variants, screen: Screen | None, limits: Sequence[float], hardness: Tensor
+) -> int:
+    """Evaluate a group until all limits of the sum of losses are decided; returns the examples it took.
+
+    ``hardness`` [N], what each example cost before, is brought up to date.
+    """
+    examples, gain = _by_chance(group, variants, screen, max(limits), hardness), 1.0
+    for side in [screen, None] if screen else [None]:
+        looking = side.variants if side else variants
+        least = group.draws if looking.batched else 1
+        waiting = hardness.argsort(descending=True, stable=True)
+        while len(waiting) and (missing := group.missing(limits)):
+            probed, size, _ = _cheapest(hardness[waiting] * gain, min(missing.values()), least, group.draws)
+            part, waiting = waiting[:size], waiting[size:]
+            for chosen in (slice(0, probed), slice(probed, group.draws)):
+                places = list(group.missing(limits))
+                if places and chosen.start < chosen.stop:
+                    losses = group.look(looking, side, places, chosen, part)
+                    examples += losses.numel()
+                    hardness[part] = losses[-1].mean(dim=0).nan_to_num(HARDEST, HARDEST)
+        if side:  # from here on, a true loss takes the place of one that is known up to that share
+            gain = side.share
+    return examples
+
+
+def _by_chance(group: _Group, variants: Variants, screen: Screen | None, limit: float, hardness: Tensor) -> int:
+    """Refuse what levels of a group a few random examples do, if that costs less; returns how many it took.
+
+    One draw is looked at: no sum over all draws is smaller.
+    """
+    mean = limit / len(hardness)
+    order = random_examples(len(hardness)).to(hardness.device)
+    count = examples_needed(hardness[order[:SMALLEST_SAMPLE]], mean)
+    *_, otherwise = _cheapest(hardness.sort(descending=True).values, limit, 1, group.draws)
+    if not count + PASS_COST < otherwise:
+        return 0
+    part, places = order[: int(count)], range(len(group.weights))
+    losses = group.look(screen.variants if screen else variants, screen, places, slice(0, 1), part)
+    seen = losses[-1, 0].nan_to_num(HARDEST, HARDEST)
+    hardness *= seen.mean() / hardness[part].mean()  # the others keep their order
+    hardness[part] = seen
+    for place in places:
+        if refuted(group.low[place, 0, part], mean):
+            group.refuse(place)
+    return len(part) * len(places)
+
+
+def _cheapest(expected: Tensor, missing: float, least: int, draws: int) -> tuple[int, int, float]:
+    """With how many draws, and on how many of the waiting examples, a level is most cheaply refused; its cost.
 
     A few draws on many examples need fewer forward passes than all draws on the hardest few.
     """
     reach = expected.cumsum(0)
     numbers = torch.arange(least, draws + 1, device=expected.device)
     sizes = torch.searchsorted(reach, missing * MARGIN / numbers.to(reach.dtype)) + 1
-    sizes = sizes.clamp(SMALLEST_SLICE, LARGEST_SLICE)
-    best = int((numbers * (PASS_COST + sizes)).argmin())
-    return int(numbers[best]), int(sizes[best])
+    costs = numbers * (PASS_COST + sizes)
+    sizes, best = sizes.clamp(SMALLEST_SLICE, LARGEST_SLICE), int(costs.argmin())
+    return int(numbers[best]), int(sizes[best]), float(costs[best])

@@ -7,7 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from prunability.measures.scan import Scan, Variants, Weights, first_admissible
+from prunability.measures.scan import Scan, first_admissible
+from prunability.measures.variants import Variants, Weights
 
 RESOLUTION = 200
 RANDOM_DRAWS = 5

@@ -9,8 +9,8 @@ from torch.nn import functional as F
 
 from prunability.measures.base import Measure, TrainedRun, UndefinedMeasureError, measure, shared
 from prunability.measures.output import JIANG
-from prunability.measures.scan import Weights
 from prunability.measures.search import HEADLINE
+from prunability.measures.variants import Weights
 from prunability.training.loop import evaluation_batch
 
 # Half-widths of the box tried, from the smallest up, two a decade.

@@ -1,0 +1,145 @@
+"""Copies of one network with other weights, evaluated on its examples, if need be only roughly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import repeat
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional as F
+
+from prunability.training.loop import LARGEST_IMAGE, evaluation_batch
+from prunability.training.networks import best_side_by_side
+
+# On a CPU, the most values of a network with which copying the weights of several variants together pays.
+LARGEST_COPY = 2**15
+# Examples, of each sample variant, on which bfloat16 is compared with the network's own precision.
+COMPARED = 64
+# The error of a sum of losses in bfloat16 is taken to be at most so many times what its errors on those examples
+# come to if all have one sign, and no less than a few units of its last place.
+SAFETY, LEAST_SHARE = 2.0, 2**-6
+# With a larger share it would hardly ever decide anything.
+LARGEST_SHARE = 0.5
+
+Weights = dict[str, Tensor]
+
+
+def fast_bfloat16(device: torch.device) -> bool:
+    """Whether a device multiplies in bfloat16 faster than in float32; nothing else may depend on it."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    able = torch.cpu.get_capabilities()
+    return any(bool(able.get(name)) for name in ("avx512_bf16", "amx_bf16", "arm_bf16", "bf16"))
+
+
+class Variants:
+    """Losses of many variants of one network, each with some tensors replaced.
+
+    They are evaluated as one fleet on a GPU but for large convolutions, and on a CPU where images and network are
+    small; else in turn, which is faster there (``benchmarks/pruning.py`` prints the times). ``screened`` says
+    whether a first look in bfloat16 is worth it, by default whether device and network make it the faster one.
+    """
+
+    def __init__(self, network: nn.Module, images: Tensor, labels: Tensor, *, screened: bool | None = None) -> None:
+        self.network = network.eval()
+        self.images, self.labels = images, labels
+        self.tensors = dict(self.network.state_dict())
+        values = sum(tensor.numel() for tensor in self.tensors.values())
+        self.on_gpu = images.device.type == "cuda"
+        small = images[0, 0].numel() <= LARGEST_IMAGE and values <= LARGEST_COPY
+        self.batched = best_side_by_side(network) if self.on_gpu else small
+        pays = images.dtype == torch.float32 and fast_bfloat16(images.device) and (self.on_gpu or not self.batched)
+        self.screened = pays if screened is None else screened
+
+    @cached_property
+    def rough(self) -> Variants | None:
+        """The same in bfloat16, for a first look; None where that is not faster."""
+        if not self.screened:
+            return None
+        network, images = deepcopy(self.network).bfloat16(), self.images.bfloat16()
+        return Variants(network, images, self.labels, screened=False)
+
+    @property
+    def at_once(self) -> int:
+        """How many levels, or draws, are worth evaluating together; those after the answer are in vain."""
+        return 1 if not self.batched else 16 if self.on_gpu else 2
+
+    def losses(self, variants: Sequence[Weights], index: Tensor | None = None) -> Tensor:
+        """Cross-entropies in nats, float64 [variants, examples].
+
+        ``index`` names the examples, all by default: [examples] for the same, [variants, examples] for
+        others with every variant.
+        """
+        labels = self.labels if index is None else self.labels[index]
+        outputs = self.outputs(variants, index).double()
+        labels = labels.expand(len(variants), -1).flatten()
+        flat = F.cross_entropy(outputs.flatten(0, 1), labels, reduction="none")
+        return torch.reshape(flat, (len(variants), -1))
+
+    def mean_losses(self, variants: Sequence[Weights]) -> Tensor:
+        """The mean cross-entropy of each variant over all examples in nats, float64 [variants]."""
+        return self.losses(variants).mean(dim=1)
+
+    @torch.no_grad()
+    def outputs(self, variants: Sequence[Weights], index: Tensor | None = None) -> Tensor:
+        """Logits [variants, examples, classes]; ``index`` as for :meth:`losses`."""
+        variants = [{name: t.to(self.images.dtype) for name, t in weights.items()} for weights in variants]
+        with torch.autocast(self.images.device.type, torch.bfloat16, enabled=self.images.dtype == torch.bfloat16):
+            return self._outputs(variants, self.images if index is None else self.images[index])
+
+    def _outputs(self, variants: Sequence[Weights], images: Tensor) -> Tensor:
+        count = evaluation_batch(self.images)
+        if self.batched:
+            if self.on_gpu:  # else their activations, many at once, would not fit into its memory
+                count = max(1, count // len(variants))
+            stacked = {name: tensor.expand(len(variants), *tensor.shape) for name, tensor in self.tensors.items()}
+            stacked |= {name: torch.stack([weights[name] for weights in variants]) for name in variants[0]}
+            last = images.movedim(-4, -1) if images.dim() == 5 else images.movedim(0, -1)[None]
+            parts = [functional_call(self.network, stacked, (part,)).mT for part in last.split(count, dim=-1)]
+            return torch.cat(parts, dim=1)
+        return torch.stack(
+            [
+                torch.cat([functional_call(self.network, weights, (part,)) for part in own.split(count)])
+                for weights, own in zip(variants, images if images.dim() == 5 else repeat(images), strict=False)
+            ]
+        )
+
+
+@dataclass(frozen=True)
+class Screen:
+    """A first look in bfloat16: ``share`` of a sum of its losses covers their error."""
+
+    variants: Variants
+    share: float
+
+    def bounds(self, losses: Tensor) -> tuple[Tensor, Tensor]:
+        """What such losses say of the true ones, any shape: the least and the most."""
+        low, high = losses * (1 - self.share), losses * (1 + self.share)
+        return low.nan_to_num(0.0, 0.0), high.nan_to_num(torch.inf, torch.inf)
+
+
+def screen_of(variants: Variants, samples: Iterable[Weights]) -> Screen | None:
+    """A first look at a network's variants, of which these are samples; None where it does not pay.
+
+    The network itself and each sample are evaluated both ways on a few examples. The sum of the errors'
+    magnitudes is what the error of a sum would be if all had one sign; of its shares of the sum, the largest
+    counts, twice.
+    """
+    if (rough := variants.rough) is None:
+        return None
+    index = torch.arange(min(COMPARED, len(variants.labels)), device=variants.labels.device)
+    share = LEAST_SHARE
+    for weights in ({}, *samples):
+        exact, near = (side.losses([weights], index)[0] for side in (variants, rough))
+        finite = exact.isfinite()
+        if not torch.equal(finite, near.isfinite()):
+            return None
+        exact, near = exact[finite], near[finite]
+        if len(exact) and bool((exact != near).any()):
+            share = max(share, SAFETY * float((exact - near).abs().sum() / near.sum()))
+    return Screen(rough, share) if share <= LARGEST_SHARE else None

@@ -1,0 +1,165 @@
+"""A first look in bfloat16 and by chance decides as the network's own precision does, on every level."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from helpers import DEVICES, slow_answer
+from prunability.measures import TrainedRun
+from prunability.measures.chance import LOG_ODDS, examples_needed, random_examples, refuted
+from prunability.measures.search import PRUNERS, SWEEP, Pruner, Tolerance, keep_steps, prunability, prunable, pruned
+from prunability.measures.variants import LEAST_SHARE, Variants, screen_of
+from prunability.training.layers import Convolution, Linear, ReLU
+
+
+def network(seed: int, scale: float, hidden: int = 6) -> nn.Sequential:
+    torch.manual_seed(seed)
+    net = nn.Sequential(Convolution(1, hidden, 3), ReLU(), nn.Flatten(1, 3), Linear(hidden * 4, 3)).double()
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.mul_(scale)
+    return net.eval()
+
+
+def both(variants: Variants, loss: float, pruner: Pruner, resolution: int, **options: Any) -> float:
+    """A screened scan equals one that evaluates all levels on everything; returns its screen's share."""
+    draws: list[Any] = [torch.Generator().manual_seed(k) for k in range(3)] if pruner == "random" else [None]
+    found, scan = prunability(variants, loss, pruner, SWEEP, draws, resolution, **options)
+    draws = [torch.Generator().manual_seed(k) for k in range(3)] if pruner == "random" else [None]
+    weights = prunable(variants.network)
+    steps = [keep_steps(weights, pruner, resolution, draw) for draw in draws]
+    every = [[pruned(weights, kept, step) for kept in steps] for step in range(1, resolution + 1)]
+    curve = [variants.losses(weights).mean().item() for weights in every]
+    assert found == {t: slow_answer(curve, t.limit(loss)) for t in SWEEP}
+    for level, losses in scan.losses.items():
+        assert losses == pytest.approx(variants.losses(every[level]).mean(dim=1).tolist(), rel=1e-12)
+    assert bool(scan.losses) == (pruner == "random" and any(level is not None for level in scan.first))
+    return math.nan if scan.share is None else scan.share
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    scale=st.sampled_from([0.3, 1.0, 4.0, 10.0]),
+    pruner=st.sampled_from(PRUNERS),
+    resolution=st.sampled_from([7, 40]),
+    at_once=st.sampled_from([1, 3, 16]),
+    fit=st.floats(0, 1),
+    count=st.sampled_from([10, 400]),
+)
+def test_a_screened_scan_equals_the_exhaustive_one(
+    seed: int, scale: float, pruner: Pruner, resolution: int, at_once: int, fit: float, count: int
+) -> None:
+    net, draws = network(seed, scale), torch.Generator().manual_seed(seed)
+    x = torch.randn(count, 1, 4, 4, dtype=torch.float64, generator=draws)
+    right = torch.rand(count, generator=draws) < fit
+    y = torch.where(right, net(x).argmax(1), torch.arange(count) % 3)
+    loss = F.cross_entropy(net(x), y).item()
+    both(Variants(net, x, y, screened=True), loss, pruner, resolution, at_once=at_once)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("pruner", PRUNERS)
+@pytest.mark.parametrize("architecture", ["trained", "mlp", "tiny_nin", "resnet"])
+@pytest.mark.parametrize("batched", [False, True])
+def test_of_trained_networks(
+    architecture: str, pruner: Pruner, batched: bool, device: str, request: pytest.FixtureRequest
+) -> None:
+    run: TrainedRun = request.getfixturevalue(architecture)
+    data = run.data.train_images.to(device), run.data.train_labels.to(device)
+    variants = Variants(run.folded.to(device), *data, screened=True)
+    assert variants.rough is not None
+    variants.batched = variants.rough.batched = batched
+    share = both(variants, run.train_loss, pruner, 50)
+    run.folded.to("cpu")
+    assert share >= LEAST_SHARE
+
+
+@pytest.mark.parametrize("pruner", PRUNERS)
+def test_the_share_covers_the_error_of_every_level(trained: TrainedRun, pruner: Pruner) -> None:
+    """Of all levels, from 8 of them: what a sum is wrong by, on all examples and on the hardest."""
+    variants = Variants(trained.folded, trained.data.train_images, trained.data.train_labels, screened=True)
+    steps = keep_steps(trained.weights, pruner, 200, torch.Generator().manual_seed(0))
+    levels = [pruned(prunable(trained.folded), steps, step) for step in range(1, 201)]
+    screen = screen_of(variants, levels[::25])
+    assert screen is not None
+    exact, near = variants.losses(levels), screen.variants.losses(levels)
+    assert not torch.equal(exact, near)
+    low, high = screen.bounds(near)
+    hardest = exact.argsort(dim=1, descending=True)[:, :20]
+    for part in (slice(None), hardest):
+        sums = [t.sum(1) if isinstance(part, slice) else t.gather(1, part).sum(1) for t in (low, exact, high)]
+        assert (sums[0] < sums[1]).all()
+        assert (sums[1] < sums[2]).all()
+
+
+def cancelling(large: float) -> tuple[nn.Module, Tensor, Tensor]:
+    """Logits 0 and large − (large − 3): bfloat16 may lose the difference, and all costs ln 2 instead of 0.05."""
+    net = nn.Sequential(Linear(3, 2, bias=False)).double()
+    with torch.no_grad():
+        next(net.parameters()).copy_(torch.tensor([[large, 3 - large, 1e-3], [0.0, 0.0, 0.0]]))
+    return net, torch.ones(100, 3, dtype=torch.float64), torch.zeros(100, dtype=torch.long)
+
+
+def test_what_bfloat16_would_get_wrong_is_decided_without_it() -> None:
+    net, x, y = cancelling(1001)
+    variants = Variants(net, x, y, screened=True)
+    assert variants.rough is not None
+    loss = F.cross_entropy(net(x), y).item()
+    weights = prunable(net)
+    steps = keep_steps(weights, "magnitude", 6)
+    level = pruned(weights, steps, 4)  # both large weights
+    limit = Tolerance("absolute", 0.1).limit(loss)
+    assert variants.mean_losses([level]).item() < limit < variants.rough.mean_losses([level]).item() / 2
+    assert math.isnan(both(variants, loss, "magnitude", 6))  # bfloat16 was given up
+
+
+def test_what_is_no_number_in_bfloat16_only_gives_it_up() -> None:
+    net, x, y = cancelling(1001)
+    variants = Variants(net, x * 1e36, y, screened=True)
+    assert screen_of(variants, []) is None
+
+
+def test_not_where_it_does_not_pay(trained: TrainedRun) -> None:
+    assert trained.variants.rough is None  # float64
+
+
+@settings(deadline=None)
+@given(limit=st.floats(0.01, 0.5), seed=st.integers(0, 10**6), wrong=st.floats(0.0, 1.0))
+def test_chance_never_refuses_what_is_within_the_limit(limit: float, seed: int, wrong: float) -> None:
+    """The hardest case: as many examples as the limit allows cost what losses are cut off at, others nothing."""
+    total = 400
+    losses = torch.zeros(total, dtype=torch.float64)
+    losses[: int(total * limit / 2 * wrong)] = 2.0
+    assert losses.mean() <= limit
+    order = torch.randperm(total, generator=torch.Generator().manual_seed(seed))
+    assert not any(refuted(losses[order[:count]], limit) for count in range(1, total + 1, 7))
+
+
+def test_the_odds_of_a_refusal_are_as_said() -> None:
+    """Exactly, by counting: of all ways to draw n of N examples, those that refuse a mean at the limit."""
+    total, costly = 60, 12
+    limit = 2.0 * costly / total
+    for count in (10, 30, 50):
+        for seen in range(min(count, costly) + 1):
+            if refuted(torch.tensor([2.0] * seen + [0.0] * (count - seen)), limit):
+                ways = sum(
+                    math.comb(costly, k) * math.comb(total - costly, count - k)
+                    for k in range(seen, min(count, costly) + 1)
+                )
+                assert ways / math.comb(total, count) <= math.exp(-LOG_ODDS)
+
+
+def test_as_many_examples_as_are_said_to_refuse_do() -> None:
+    losses = torch.rand(500, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 4
+    count = examples_needed(losses, 0.4)
+    part = losses[random_examples(500)]
+    assert refuted(part[: int(count)], 0.4)
+    assert not refuted(part[: int(count / 3)], 0.4)
+    assert examples_needed(losses, 1.9) == math.inf
