@@ -144,6 +144,7 @@ def test_chance_never_refuses_what_is_within_the_limit(limit: float, seed: int, 
 
 def test_the_odds_of_a_refusal_are_as_said() -> None:
     """Exactly, by counting: of all ways to draw n of N examples, those that refuse a mean at the limit."""
+    assert 1e6 * math.exp(-LOG_ODDS) < 1e-9  # over all levels and draws that a study ever looks at
     total, costly = 60, 12
     limit = 2.0 * costly / total
     for count in (10, 30, 50):
