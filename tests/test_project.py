@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 import prunability
@@ -39,8 +40,9 @@ def test_the_lock_satisfies_the_project() -> None:
     versions = locked()
     extras = [item for group in PROJECT["optional-dependencies"].values() for item in group]
     for requirement in map(Requirement, [*PROJECT["dependencies"], *extras]):
-        assert requirement.name in versions
-        assert all(version in requirement.specifier for version in versions[requirement.name])
+        name = canonicalize_name(requirement.name)
+        assert name in versions
+        assert all(version in requirement.specifier for version in versions[name])
 
 
 def test_conda_environment_follows_the_project() -> None:

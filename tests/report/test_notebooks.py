@@ -153,7 +153,7 @@ def test_all_studies_that_need_a_gpu_are_named_at_once(tmp_path: Path) -> None:
     [
         (
             ["figures", "--profile", "huge"],
-            "unknown profile 'huge': it must be one of smoke, quick, narrow, small, paper",
+            "unknown profile 'huge': it must be one of smoke, quick, narrow, small, medium, paper",
         ),
         (["figures", "-p", "typo=3"], "unknown parameter typo: allowed are profile, data, seed, device"),
         (["figures", "-p", "seed=many"], "seed: Input should be a valid integer"),

@@ -1,5 +1,6 @@
 """A function of tensors on a GPU, recorded once and replayed: no kernel waits for the processor."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from functools import cache
 
@@ -44,6 +45,17 @@ class Captured:
             place.copy_(argument, non_blocking=True)
         self.graph.replay()
         return self.output.clone()
+
+
+def capture(function: Callable[..., Tensor], state: Sequence[Tensor], *examples: Tensor) -> Captured | None:
+    """As :class:`Captured`; None, and a warning, where the function cannot be recorded."""
+    try:
+        return Captured(function, state, *examples)
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        warnings.warn(f"steps are not captured as a CUDA graph ({error}): they are slower", stacklevel=3)
+        return None
 
 
 @cache

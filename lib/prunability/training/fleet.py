@@ -3,7 +3,6 @@
 import json
 import math
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from prunability.training.augmentation import augmented, moves
 from prunability.training.checkpoints import EPOCHS_LEFT, OutOfTimeError, keep, resume
 from prunability.training.config import RunConfig
 from prunability.training.course import Course, Result, cross_entropies, parts
-from prunability.training.cuda_graph import Captured
+from prunability.training.cuda_graph import Captured, capture
 from prunability.training.dropout import dropout_keys, dropout_mask, places
 from prunability.training.loop import DTYPES, State, batches, build, evaluation_batch
 from prunability.training.stopping import judge
@@ -254,13 +253,8 @@ class Fleet:
         """
         if self.captures and self.captured is None:
             state = [self.weights, self.taken, *self.moments, *self.buffers.values()]
-            try:
-                self.captured = Captured(self._step, state, index, keys, moved)
-            except torch.OutOfMemoryError:
-                raise
-            except RuntimeError as error:
-                warnings.warn(f"steps are not captured as a CUDA graph ({error}): they are slower", stacklevel=2)
-                self.captures = False
+            self.captured = capture(self._step, state, index, keys, moved)
+            self.captures = self.captured is not None
         return (self.captured or self._step)(index, keys, moved)
 
     def _step(self, index: Tensor, keys: Tensor, moved: Tensor) -> Tensor:
