@@ -1,6 +1,7 @@
 """Making the runs that a study lacks."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,9 +13,10 @@ import torch
 from prunability.analysis.tables import left_out, runs_table
 from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.execution import Execution
-from prunability.measures import REGISTRY
+from prunability.measures import REGISTRY, Estimated, TrainedRun
 from prunability.records import workers
 from prunability.records.runner import _attempt, complete, fleets, survey
+from prunability.records.schema import FIELDS
 from prunability.records.store import RunStore, checksum_of
 from prunability.records.workers import Ending, Place
 from prunability.studies.grid import Study
@@ -124,3 +126,21 @@ def test_nothing_is_tried_again_on_a_broken_gpu(study: Study, tmp_path: Path) ->
     assert tried == [3]
     assert [ending.run for ending in endings if ending.failed] == [run.hash for run in study.runs]
     assert all("illegal memory access" in ending.note for ending in endings)
+
+
+def test_what_bfloat16_was_trusted_to_is_in_the_record(
+    study: Study, execution: Execution, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = REGISTRY["path_norm"]
+
+    def looked(run: TrainedRun) -> Mapping[str, float | Estimated]:
+        run.screens |= {"magnitude": 0.03, "random": None}
+        return group.function(run)
+
+    for name in REGISTRY.keys() - {"path_norm", "parameter_count"}:
+        monkeypatch.delitem(REGISTRY, name)
+    monkeypatch.setitem(REGISTRY, "path_norm", replace(group, function=looked))
+    (record,) = complete(replace(study, runs=study.runs[:1]), execution)
+    noted = {key: value for key, value in record.environment.items() if key.startswith("bfloat16")}
+    assert noted == {"bfloat16_error_magnitude": 0.03}
+    assert f"environment.{next(iter(noted))}" in FIELDS

@@ -1,10 +1,12 @@
 """What stands in a published table: a page in Markdown beside it, written from the table and the code."""
 
 from collections import Counter
+from typing import get_args
 
 import pyarrow as pa
 
 from prunability.measures import REGISTRY, all_measures
+from prunability.measures.search import Pruner
 from prunability.records.tables import Published, row_of
 
 FIELDS = {
@@ -43,6 +45,11 @@ FIELDS = {
     "result.test_error": "fraction",
     "result.curve": "an epoch each: mean minibatch loss, and training loss where last evaluated in it (nats)",
     "environment.aten": "instructions that PyTorch's own kernels used",
+    **{
+        f"environment.bfloat16_error_{pruner}": f"share of a sum of losses that the {pruner} scan took for "
+        "its error in bfloat16; where there is none, float32 alone decided"
+        for pruner in get_args(Pruner)
+    },
     "environment.data": "name of the images where the run was made",
     "environment.device": "what the run was trained on",
     "environment.machine": "processor architecture",
@@ -50,6 +57,7 @@ FIELDS = {
     "environment.onednn": "the most that oneDNN was allowed of the processor's instructions, where that was set",
     "environment.processor": "name, with family and model where the system tells",
     "environment.python": "version",
+    "environment.tf32": "1 where a GPU's float32 products and convolutions might be rounded to TF32, else 0",
     "environment.threads": "that PyTorch computed with",
     "environment.torch": "version",
 }

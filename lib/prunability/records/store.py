@@ -198,7 +198,8 @@ class RunStore:
 
 
 def united(known: Record, new: Record) -> Record:
-    """A record with what another of the same training has more: measures, newer versions of them, curves, seconds.
+    """A record with what another of the same training has more: measures, newer versions of them, curves,
+    seconds, and what is said of how they were made.
 
     What both have stays as it is known.
     """
@@ -212,6 +213,7 @@ def united(known: Record, new: Record) -> Record:
         known,
         measures=known.measures | newer,
         seconds=known.seconds | seconds,
+        environment=new.environment | known.environment,
         curves=new.curves | known.curves,
     )
 

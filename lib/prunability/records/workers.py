@@ -148,8 +148,10 @@ def _measured(record: Record, run: TrainedRun, name: str) -> Record:
     except UndefinedMeasureError as error:
         measured = Measured(group.version, {}, str(error))
     seconds = time.perf_counter() - start
+    screens = {f"bfloat16_error_{pruner}": share for pruner, share in run.screens.items() if share is not None}
     return replace(
         record,
+        environment={**record.environment, **screens},
         measures={**record.measures, name: measured},
         seconds={**record.seconds, name: seconds},
     )
