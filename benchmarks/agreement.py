@@ -114,11 +114,13 @@ def main() -> None:
         known[what] = {
             "rows": json.loads(rows.to_json(orient="records")),
             "environment": {
-                "python": platform.python_version(), "torch": torch.__version__, "machine": platform.machine(),
+                "python": platform.python_version(),
+                "torch": torch.__version__,
+                "machine": platform.machine(),
                 "device": torch.cuda.get_device_name() if "GPU" in what else f"{cores()} CPU cores",
                 "data": "digits",
             },
-        }  # fmt: skip
+        }
     path.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
 
 

@@ -47,15 +47,18 @@ SETTINGS: dict[str, dict[str, str]] = {
     "ATen default": {"ATEN_CPU_CAPABILITY": "default"},
     "oneDNN SSE4.1": {"ONEDNN_MAX_CPU_ISA": "SSE41"},
     "oneDNN AVX512": {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE"},
-}  # fmt: skip
+}
 ROUNDS = 2
 ADAM = {"optimiser": "adam", "learning_rate": 3e-3, "batch_size": 128}
 # Fleets whose networks are to be what they are alone: network, batch size, training images.
 SHAPES: list[tuple[NetworkConfig, int, int]] = [
-    (NiNConfig(width=24, depth=2), 32, 1000), (NiNConfig(width=7, depth=2), 11, 200),
-    (MLPConfig(width=45), 128, 600), (MLPConfig(width=5), 10, 200), (MLPConfig(width=11), 31, 133),
+    (NiNConfig(width=24, depth=2), 32, 1000),
+    (NiNConfig(width=7, depth=2), 11, 200),
+    (MLPConfig(width=45), 128, 600),
+    (MLPConfig(width=5), 10, 200),
+    (MLPConfig(width=11), 31, 133),
     (MLPConfig(width=13), 32, 133),
-]  # fmt: skip
+]
 
 
 def bits(parts: Iterable[Tensor]) -> str:
@@ -71,9 +74,11 @@ def run_of(network: NetworkConfig, n_train: int = 1000, seed: int = 0, **rules: 
     known = {"learning_rate": 0.03, "batch_size": 32, "max_epochs": 3, "target_loss": 1e-3}
     images = load_images("digits", project_root() / "data")
     return RunConfig(
-        data=DataConfig(checksum=images.checksum, n_train=n_train), network=network, seed=seed,
+        data=DataConfig(checksum=images.checksum, n_train=n_train),
+        network=network,
+        seed=seed,
         training=TrainingConfig(**(known | rules)),
-    )  # fmt: skip
+    )
 
 
 def data_of(config: RunConfig) -> Dataset:

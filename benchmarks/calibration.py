@@ -120,8 +120,11 @@ def main() -> None:
     rows.sort(key=lambda row: (row["claim"], row["true"]))
     content = {
         "environment": {"numpy": np.__version__, "python": platform.python_version()},
-        "draws": draws, "resamples": RESAMPLES, "shares": words, "rows": rows,
-    }  # fmt: skip
+        "draws": draws,
+        "resamples": RESAMPLES,
+        "shares": words,
+        "rows": rows,
+    }
     RESULTS.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     PAGE.write_text(page(content), encoding="utf-8")
 

@@ -52,8 +52,12 @@ SIZES = (1, 4, 16, 64)
 EPOCHS = {"paper": 2}
 # Measures that evaluate many variants of a network.
 SEARCHES = (
-    "prunability_magnitude", "prunability_layerwise", "prunability_random", "pacbayes", "pacbayes_magnitude",
-)  # fmt: skip
+    "prunability_magnitude",
+    "prunability_layerwise",
+    "prunability_random",
+    "pacbayes",
+    "pacbayes_magnitude",
+)
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 

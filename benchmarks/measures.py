@@ -108,9 +108,12 @@ def main() -> None:
     if not before.loc[scans, "value"].equals(table.loc[scans, "value"]):
         raise RuntimeError("a screened scan of pruned networks has another answer than one in float32")
     results = {
-        "seconds": total, "seconds of a pass": one_pass, "passes": total / one_pass, "screens": run.screens,
+        "seconds": total,
+        "seconds of a pass": one_pass,
+        "passes": total / one_pass,
+        "screens": run.screens,
         "measures": json.loads(table.to_json(orient="records")),
-    }  # fmt: skip
+    }
     path = Path(__file__).parent / "results" / "measures.json"
     known = json.loads(path.read_text()) if path.exists() else {}
     known["digits" if source == "digits" else "32×32 images"] = {
@@ -118,10 +121,12 @@ def main() -> None:
         "examples": config.data.n_train,
         "threads": {"1": results},
         "environment": {
-            "python": platform.python_version(), "torch": torch.__version__, "machine": platform.machine(),
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "machine": platform.machine(),
             "cores": cores(),
         },
-    }  # fmt: skip
+    }
     path.write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     if source == "digits":
         (project_root() / "MEASURES.md").write_text(measures_page(known["digits"]), encoding="utf-8")

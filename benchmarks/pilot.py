@@ -52,9 +52,13 @@ def ended(source: str, runs: list[RunConfig], axes: list[str], until: float) -> 
         with suppress(OutOfTimeError):
             for run, _, _, result, seconds in trained(runs, data, place, until):
                 rows[run] |= {
-                    "status": result.status, "epochs": result.epochs, "train_loss": result.train_loss,
-                    "test_loss": result.test_loss, "test_error": result.test_error, "seconds": seconds,
-                }  # fmt: skip
+                    "status": result.status,
+                    "epochs": result.epochs,
+                    "train_loss": result.train_loss,
+                    "test_loss": result.test_loss,
+                    "test_error": result.test_error,
+                    "seconds": seconds,
+                }
         for run in runs:
             if "status" not in rows[run] and place(run).exists():
                 kept = torch.load(place(run), weights_only=True)

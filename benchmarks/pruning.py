@@ -112,10 +112,13 @@ def main() -> None:
     print("\nseconds of a fleet over those of one by one")
     print(pd.DataFrame(ratios).to_string(index=False, float_format=lambda value: f"{value:.2f}"))
     environment = {
-        "torch": torch.__version__, "python": platform.python_version(), "machine": platform.machine(),
-        "cores": cores(), "threads": 1,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "cores": cores(),
+        "threads": 1,
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
-    }  # fmt: skip
+    }
     target = Path(__file__).parent / "results" / "pruning.json"
     target.parent.mkdir(exist_ok=True)
     content = {"environment": environment, "fleet over one by one": ratios, "rows": rows}

@@ -105,9 +105,11 @@ def main() -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
     print(f"peak memory {peak:.2f} GB")
     environment = {
-        "numpy": np.__version__, "python": platform.python_version(), "machine": platform.machine(),
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
         "cores": cores(),
-    }  # fmt: skip
+    }
     target = Path(__file__).parent / "results" / "statistics.json"
     target.parent.mkdir(exist_ok=True)
     content = {"environment": environment, "peak_gb": peak, "rows": table.to_dict("records")}

@@ -109,9 +109,10 @@ def on_digits() -> list[dict[str, Any]]:
     ]
     for shape in ALONE:
         runs = [
-            run for run in study.runs
+            run
+            for run in study.runs
             if tuple(run.setting(key) for key in ("width", "depth", "batch_size")) == shape
-        ]  # fmt: skip
+        ]
         for rule in RULES:
             name = f"width {shape[0]}, depth {shape[1]}, batch {shape[2]}, alone"
             rows.append(measured(name, rule, lambda: [train(run, data)[2] for run in runs], count))  # noqa: B023
@@ -151,10 +152,12 @@ def main() -> None:
     known["images" if source else "digits"] = {
         "rows": json.loads(pd.DataFrame(rows).to_json(orient="records")),
         "environment": {
-            "python": platform.python_version(), "torch": torch.__version__, "machine": platform.machine(),
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "machine": platform.machine(),
             "device": f"one of {cores()} CPU cores",
         },
-    }  # fmt: skip
+    }
     path.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
 
 

@@ -19,9 +19,11 @@ from prunability.training.config import NETWORKS, NetworkConfig, RunConfig
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 NAMES = ["width", "depth", "learning_rate"]
 PROVENANCE: dict[str, Any] = {
-    "data": {"title": "digits"}, "study": {"profile": "quick"}, "runs_used": 40,
+    "data": {"title": "digits"},
+    "study": {"profile": "quick"},
+    "runs_used": 40,
     "runs_left_out": {"diverged: a loss": 2},
-}  # fmt: skip
+}
 
 
 def small_network(kind: str, width: int, depth: int) -> NetworkConfig:

@@ -42,7 +42,7 @@ def sweep(
 
 def test_means_and_their_errors() -> None:
     table = sweep(HILL)
-    found = widths.by(table, "width", ["test_loss", "path_norm"])
+    found = widths.curves(table, "width", ["test_loss", "path_norm"])
     assert len(found) == 2 * len(WIDTHS)
     for row in found.to_dict("records"):
         values = table[table["width"] == row["width"]][row["name"]].tolist()
@@ -50,7 +50,7 @@ def test_means_and_their_errors() -> None:
         spread = sum((value - row["mean"]) ** 2 for value in values) / (SEEDS - 1)
         assert row["error"] == pytest.approx((spread / SEEDS) ** 0.5)
         assert (row["n"], row["parameters"]) == (SEEDS, 10 * row["width"])
-    assert widths.by(table[table["seed"] == 0], "width", ["test_loss"])["error"].isna().all()
+    assert widths.curves(table[table["seed"] == 0], "width", ["test_loss"])["error"].isna().all()
 
 
 def test_the_threshold_is_the_first_width_that_interpolates() -> None:
@@ -60,8 +60,10 @@ def test_the_threshold_is_the_first_width_that_interpolates() -> None:
     assert widths.interpolation_threshold(again) == 64
     halves = widths.halves(table, 16)
     assert {half: sorted(part["width"].unique()) for half, part in halves.items()} == {
-        ALL: WIDTHS, UNDER: [2, 4, 8], OVER: [16, 32, 64],
-    }  # fmt: skip
+        ALL: WIDTHS,
+        UNDER: [2, 4, 8],
+        OVER: [16, 32, 64],
+    }
     assert widths.beside(table, 16) == ["8-0", "64-0"]
     lucky = table.assign(train_error=table["train_error"].where(table["run"] != "8-0", 0.0))
     assert widths.beside(lucky, 16) == ["8-1", "64-0"]

@@ -182,9 +182,13 @@ def transformed(run: TrainedRun, change: Callable[[dict[str, Tensor]], dict[str,
 
 
 FUNCTION_SPACE = [
-    "inverse_margin", "negative_mean_margin", "negative_output_entropy", "path_norm", "path_norm_over_margin",
+    "inverse_margin",
+    "negative_mean_margin",
+    "negative_output_entropy",
+    "path_norm",
+    "path_norm_over_margin",
     "pacbayes_magnitude_flatness",
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("factor", [0.1, 3.0, 50.0])

@@ -18,7 +18,7 @@ from prunability.records import workers
 from prunability.records.runner import _attempt, complete, fleets, survey
 from prunability.records.schema import FIELDS
 from prunability.records.store import RunStore, checksum_of
-from prunability.records.workers import Ending, Place
+from prunability.records.workers import Ending, Workplace
 from prunability.studies.grid import Study
 from prunability.training import fleet, strategy
 from prunability.training.config import RunConfig
@@ -118,11 +118,11 @@ def test_on_a_gpu_one_copy_of_the_grid_is_trained_after_another(study: Study) ->
 def test_nothing_is_tried_again_on_a_broken_gpu(study: Study, tmp_path: Path) -> None:
     tried = []
 
-    def broken(_: Place, configs: list[RunConfig]) -> list[Ending]:
+    def broken(_: Workplace, configs: list[RunConfig]) -> list[Ending]:
         tried.append(len(configs))
         raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
 
-    endings = _attempt(Place("digits", "cpu", tmp_path, tmp_path, os.getpid()), broken, list(study.runs))
+    endings = _attempt(Workplace("digits", "cpu", tmp_path, tmp_path, os.getpid()), broken, list(study.runs))
     assert tried == [3]
     assert [ending.run for ending in endings if ending.failed] == [run.hash for run in study.runs]
     assert all("illegal memory access" in ending.note for ending in endings)

@@ -194,8 +194,10 @@ def test_partial_measurers_leave_the_union(
             assert saved == store.load(small_run)
             expected = part(small_run, newest, drawn)
             assert (saved.measures, saved.seconds, saved.curves) == (
-                expected.measures, expected.seconds, expected.curves,
-            )  # fmt: skip
+                expected.measures,
+                expected.seconds,
+                expected.curves,
+            )
 
 
 def test_measurers_at_the_same_time_leave_the_union(store_folder: Path, small_run: RunConfig) -> None:

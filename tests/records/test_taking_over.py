@@ -18,7 +18,7 @@ from prunability.records import workers
 from prunability.records.locks import claimed
 from prunability.records.runner import complete, survey
 from prunability.records.store import Record, RunStore
-from prunability.records.workers import Place
+from prunability.records.workers import Workplace
 from prunability.studies import open_study
 from prunability.studies.grid import Study
 from prunability.training import strategy
@@ -32,7 +32,7 @@ def test_what_is_in_work_elsewhere_is_left_and_waited_for_while_there_is_time(
 ) -> None:
     over: list[float] = []
     monkeypatch.setattr(time, "sleep", over.append)
-    monkeypatch.setattr(Place, "late", property(lambda _: bool(over)))
+    monkeypatch.setattr(Workplace, "late", property(lambda _: bool(over)))
     with claimed(execution.runs, short_runs.runs[:1]):
         records = complete(short_runs, execution, time.monotonic() + 3600)
     assert [record.config for record in records] == list(short_runs.runs[1:])

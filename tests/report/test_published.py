@@ -136,9 +136,12 @@ def test_committed_files_are_those_of_the_manifest(profile: str) -> None:
     folder = ROOT / "figures" / profile
     sections = json.loads((folder / "manifest.json").read_text())
     assert list(sections) == NAMES
-    sums = {f"{figure}.{ending}": entry[ending]
-            for section in sections.values() for figure, entry in section["figures"].items()
-            for ending in ("png", "csv")}  # fmt: skip
+    sums = {
+        f"{figure}.{ending}": entry[ending]
+        for section in sections.values()
+        for figure, entry in section["figures"].items()
+        for ending in ("png", "csv")
+    }
     there = {path.name: path for path in folder.iterdir() if path.suffix not in (".pdf", ".svg") and path.is_file()}
     assert set(there) == {*sums, "manifest.json", "claims.json", *(f"{name}.md" for name in sections)}
     assert {name: sha256(there[name].read_bytes()).hexdigest() for name in sums} == sums

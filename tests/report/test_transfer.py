@@ -17,7 +17,7 @@ from prunability.records import runner
 from prunability.records.runner import Job, complete, survey
 from prunability.records.store import RunStore
 from prunability.records.tables import Published, read, table_path, write
-from prunability.records.workers import Ending, Place, lacking
+from prunability.records.workers import Ending, Workplace, lacking
 from prunability.report import session, transfer
 from prunability.studies.grid import Study
 from prunability.training.config import EARLIEST, RunConfig
@@ -116,7 +116,7 @@ def test_with_a_limit_runs_are_measured_as_soon_as_they_are_trained(
     study = replace(made[0], runs=made[0].runs[:3])
     widths: list[float] = []
 
-    def noted(place: Place, job: Job, configs: list[RunConfig]) -> list[Ending]:
+    def noted(place: Workplace, job: Job, configs: list[RunConfig]) -> list[Ending]:
         known = [record for run in study.runs if (record := RunStore(place.runs).load(run))]
         assert not any(lacking(record) for record in known)
         widths.append(configs[0].network.width)

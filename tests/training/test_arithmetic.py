@@ -131,9 +131,11 @@ def test_the_shapes_of_quick_train_in_fleets(digits: ImageSet) -> None:
         pytest.skip(f"MKL is bound otherwise here: {in_force()['mkl']}")
     with one_thread():
         for network, n_train, batch in (
-            (NiNConfig(width=24, depth=1), 1000, 32), (NiNConfig(width=40, depth=2), 1000, 128),
-            (MLPConfig(width=11), 600, 128), (MLPConfig(width=3), 600, 128),
-        ):  # fmt: skip
+            (NiNConfig(width=24, depth=1), 1000, 32),
+            (NiNConfig(width=40, depth=2), 1000, 128),
+            (MLPConfig(width=11), 600, 128),
+            (MLPConfig(width=3), 600, 128),
+        ):
             run = run_of(digits, network, n_train, batch)
             assert fleets_agree(run, data_of(digits, run))
 

@@ -76,9 +76,12 @@ def runs_of(base: RunConfig, optimiser: str) -> list[RunConfig]:
         content = base.model_dump()
         content["network"] |= {"dropout": 0.1 * seed}
         content["training"] |= {
-            "optimiser": optimiser, "augmentation": True, "max_epochs": epochs, "target_loss": 1e-9,
+            "optimiser": optimiser,
+            "augmentation": True,
+            "max_epochs": epochs,
+            "target_loss": 1e-9,
             "learning_rate": 0.01,
-        }  # fmt: skip
+        }
         runs.append(RunConfig.model_validate(content | {"seed": seed}))
     return runs
 

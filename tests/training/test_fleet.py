@@ -92,8 +92,11 @@ def test_each_stops_by_the_protocol(small_run: RunConfig, small_data: Dataset, t
     assert [one.config for one in ends] == [runs[0], runs[2], runs[3], runs[1]]
     found = by_run(ends)
     assert [found[run.hash].result.status for run in runs] == [
-        "not converged", "converged", "diverged", "not converged",
-    ]  # fmt: skip
+        "not converged",
+        "converged",
+        "diverged",
+        "not converged",
+    ]
     assert found[runs[2].hash].result.train_loss is None
     converged = found[runs[1].hash]
     assert converged.result.epochs == trained.result.epochs
@@ -120,9 +123,12 @@ def test_small_images_train_in_fleets_and_large_ones_alone(small_run: RunConfig,
     half = small_run.training.model_copy(update={"precision": "bfloat16"})
     assert fleet_size(small_run.model_copy(update={"training": half}), (1, 8, 8)) is None
     large = Dataset(
-        10, small_data.train_images[:20].repeat(1, 3, 4, 4), small_data.train_labels[:20],
-        small_data.test_images[:20].repeat(1, 3, 4, 4), small_data.test_labels[:20],
-    )  # fmt: skip
+        10,
+        small_data.train_images[:20].repeat(1, 3, 4, 4),
+        small_data.train_labels[:20],
+        small_data.test_images[:20].repeat(1, 3, 4, 4),
+        small_data.test_labels[:20],
+    )
     run = RunConfig.model_validate(
         {**small_run.model_dump(), "data": small_run.data.model_dump() | {"n_train": 20}}
         | {"training": small_run.training.model_dump() | {"max_epochs": 2}}

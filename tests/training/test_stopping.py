@@ -25,10 +25,12 @@ from prunability.training.loop import batches, build, optimiser_of, train
 from prunability.training.stopping import judge
 
 OFTEN = {
-    "learning_rate": st.sampled_from([0.03, 0.1, 0.2]), "weight_decay": st.sampled_from([0.0, 1e-3]),
-    "batch_size": st.sampled_from([7, 30, 50, 120]), "target_loss": st.sampled_from([0.01, 0.02, 0.045, 0.3]),
+    "learning_rate": st.sampled_from([0.03, 0.1, 0.2]),
+    "weight_decay": st.sampled_from([0.0, 1e-3]),
+    "batch_size": st.sampled_from([7, 30, 50, 120]),
+    "target_loss": st.sampled_from([0.01, 0.02, 0.045, 0.3]),
     "max_epochs": st.sampled_from([3, 12, 30]),
-}  # fmt: skip
+}
 FEW = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 

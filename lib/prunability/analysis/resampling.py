@@ -176,11 +176,13 @@ def estimates(statistic: Callable[[Draws | None], Array], sample: Sample) -> lis
     ends = None if sample.by_seeds is None else np.stack(interval(statistic(sample.by_seeds)), axis=1)
     return [
         Estimate(
-            float(value[k]), float(low[k]), float(high[k]),
+            float(value[k]),
+            float(low[k]),
+            float(high[k]),
             None if ends is None else (float(ends[k, 0]), float(ends[k, 1])),
         )
         for k in range(len(value))
-    ]  # fmt: skip
+    ]
 
 
 def estimate(statistic: Callable[[Draws | None], Array], sample: Sample) -> Estimate:

@@ -68,7 +68,7 @@ def sample_of(table: pd.DataFrame, seed: int) -> Sample:
     return Sample(tuple(np.unique(table["setting"], return_inverse=True)[1].tolist()), seed)
 
 
-def together(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+def stacked(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """The rows of several tables, each run once."""
     return pd.concat(parts).drop_duplicates("run").reset_index(drop=True)
 

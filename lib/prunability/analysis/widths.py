@@ -34,7 +34,7 @@ def beside(table: pd.DataFrame, threshold: int | None) -> list[str]:
     return [str(run) for run in dict.fromkeys(runs)]
 
 
-def by(table: pd.DataFrame, key: str, names: Sequence[str]) -> pd.DataFrame:
+def curves(table: pd.DataFrame, key: str, names: Sequence[str]) -> pd.DataFrame:
     """Mean over seeds of each column, in long form: ``key``, parameters, name, mean, error, n.
 
     ``error`` is the standard error of the mean; NaN with one seed. A column that is undefined for any run of a
@@ -88,7 +88,7 @@ class Peak:
 
 def peak(table: pd.DataFrame, name: str, key: str = "width") -> Peak | None:
     """The most prominent interior peak of a column's mean over seeds; None with fewer than three places."""
-    curve = by(table, key, [name])
+    curve = curves(table, key, [name])
     means, errors = curve["mean"].to_numpy(), curve["error"].to_numpy()
     if len(means) < 3 or not np.isfinite(means).all():
         return None
@@ -134,7 +134,7 @@ def _most_prominent(means: Array) -> tuple[NDArray[np.int64], NDArray[np.int64],
 
 def largest(table: pd.DataFrame, name: str) -> int:
     """The place of the width with the largest mean of a column, ends included."""
-    return int(by(table, "width", [name])["mean"].argmax())
+    return int(curves(table, "width", [name])["mean"].argmax())
 
 
 def at_an_end(table: pd.DataFrame, name: str) -> bool:

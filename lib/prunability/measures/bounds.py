@@ -32,11 +32,15 @@ def training_error(run: TrainedRun, weights: Weights) -> float:
 
 @measure(
     Measure(
-        "compression_bound", "compression bound", "bounds", "Zhou et al. 2019, KL = bits of a code",
-        "err(φ(w, α)) + √[(bits·ln 2 + ln G + ln(2√N/δ)) / 2N]", "error fraction",
+        "compression_bound",
+        "compression bound",
+        "bounds",
+        "Zhou et al. 2019, KL = bits of a code",
+        "err(φ(w, α)) + √[(bits·ln 2 + ln G + ln(2√N/δ)) / 2N]",
+        "error fraction",
         of_prunability="made from it",
     )
-)  # fmt: skip
+)
 def compression_bound(run: TrainedRun) -> dict[str, float]:
     """An Occam bound on the test error of the network pruned to its prunability α.
 
@@ -59,11 +63,15 @@ def compression_bound(run: TrainedRun) -> dict[str, float]:
 
 @measure(
     Measure(
-        "dropout_bound", "dropout bound", "bounds", "McAllester 2013, dropout bound, at σ instead of 1",
-        "[E err + (λ/N)((α‖W‖² + ‖b‖²)/2σ² + ln(61·G/δ))] / (1 − 1/2λ), λ = 1", "error fraction",
+        "dropout_bound",
+        "dropout bound",
+        "bounds",
+        "McAllester 2013, dropout bound, at σ instead of 1",
+        "[E err + (λ/N)((α‖W‖² + ‖b‖²)/2σ² + ln(61·G/δ))] / (1 − 1/2λ), λ = 1",
+        "error fraction",
         of_prunability="made from it",
     )
-)  # fmt: skip
+)
 def dropout_bound(run: TrainedRun) -> dict[str, Estimated]:
     """A PAC-Bayes bound on the expected test error of the network with weights dropped at random.
 

@@ -80,10 +80,14 @@ def hessian_trace(run: TrainedRun) -> dict[str, Estimated]:
 
 @measure(
     Measure(
-        "hessian_top_eigenvalue", "Hessian top eigenvalue", "flatness", "Keskar et al. 2017; Yao et al. 2020",
-        "λ_max(∇²L(w))", "nats",
+        "hessian_top_eigenvalue",
+        "Hessian top eigenvalue",
+        "flatness",
+        "Keskar et al. 2017; Yao et al. 2020",
+        "λ_max(∇²L(w))",
+        "nats",
     )
-)  # fmt: skip
+)
 def hessian_top_eigenvalue(run: TrainedRun) -> dict[str, float]:
     """The largest eigenvalue, by Lanczos, to a few percent: where two lie closer, it may be the second.
 

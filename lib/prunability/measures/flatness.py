@@ -57,7 +57,7 @@ def examples_of_draws(run: TrainedRun) -> list[Tensor]:
     return [part.to(device) for part in parts if len(part)]
 
 
-def together(parts: list[Tensor], most: int) -> list[list[int]]:
+def grouped(parts: list[Tensor], most: int) -> list[list[int]]:
     """The places of the parts in order, in groups of one length of at most ``most``."""
     groups: list[list[int]] = []
     for place, part in enumerate(parts):
@@ -83,7 +83,7 @@ def sigma(run: TrainedRun, magnitude_aware: bool) -> Estimated:
     drawn = [noise(run, draw, magnitude_aware) for draw in range(len(seen))]
     limit = HEADLINE.limit(run.train_loss)
     total = sum(len(part) for part in seen)
-    groups = together(seen, run.variants.at_once)
+    groups = grouped(seen, run.variants.at_once)
 
     def moved(draws: list[int], by: float) -> list[Weights]:
         return [
@@ -173,21 +173,25 @@ def pacbayes(run: TrainedRun) -> dict[str, Estimated]:
 
 
 @measure(
+    Measure("pacbayes_magnitude_flatness", "PAC-Bayes 1/σ′² (magnitude)", "flatness", f"{JIANG}, eq. 61", "1/σ′²"),
     Measure(
-        "pacbayes_magnitude_flatness", "PAC-Bayes 1/σ′² (magnitude)", "flatness", f"{JIANG}, eq. 61", "1/σ′²"
-    ),
-    Measure(
-        "pacbayes_magnitude_bound_from_init", "PAC-Bayes bound (magnitude), from init", "flatness",
+        "pacbayes_magnitude_bound_from_init",
+        "PAC-Bayes bound (magnitude), from init",
+        "flatness",
         f"{JIANG}, eq. 56",
-        "¼Σ_j ln[(ε² + (σ′² + 1)‖w − w⁰‖²/ω) / (ε² + σ′²(w_j − w_j⁰)²)] + ln(N/σ′) + 10", "nats",
+        "¼Σ_j ln[(ε² + (σ′² + 1)‖w − w⁰‖²/ω) / (ε² + σ′²(w_j − w_j⁰)²)] + ln(N/σ′) + 10",
+        "nats",
     ),
     Measure(
-        "pacbayes_magnitude_bound_from_origin", "PAC-Bayes bound (magnitude), from origin", "flatness",
+        "pacbayes_magnitude_bound_from_origin",
+        "PAC-Bayes bound (magnitude), from origin",
+        "flatness",
         f"{JIANG}, eq. 57",
-        "¼Σ_j ln[(ε² + (σ′² + 1)‖w‖²/ω) / (ε² + σ′²(w_j − w_j⁰)²)] + ln(N/σ′) + 10", "nats",
+        "¼Σ_j ln[(ε² + (σ′² + 1)‖w‖²/ω) / (ε² + σ′²(w_j − w_j⁰)²)] + ln(N/σ′) + 10",
+        "nats",
     ),
     version=2,
-)  # fmt: skip
+)
 def pacbayes_magnitude(run: TrainedRun) -> dict[str, Estimated]:
     """1/σ′² and the bounds, with noise σ′ times each weight's magnitude, ε = 0.001. Undefined where σ′ is."""
     found, examples = sigma(run, magnitude_aware=True), len(run.data.train_labels)

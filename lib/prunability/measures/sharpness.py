@@ -72,10 +72,13 @@ def ascent(run: TrainedRun) -> Ascent:
 
 @measure(
     Measure(
-        "worst_case_sharpness", "worst-case sharpness 1/α²", "flatness",
-        f"{JIANG}, sharpness flatness, after Keskar et al. 2017", "1/α²",
+        "worst_case_sharpness",
+        "worst-case sharpness 1/α²",
+        "flatness",
+        f"{JIANG}, sharpness flatness, after Keskar et al. 2017",
+        "1/α²",
     )
-)  # fmt: skip
+)
 def worst_case_sharpness(run: TrainedRun) -> dict[str, float]:
     """1/α², α the half-width of the smallest box around w in which ascent exceeds L(w) + ε.
 

@@ -85,11 +85,15 @@ def spectral_norms(run: TrainedRun, exact: bool) -> dict[str, float]:
 def _member(name: str, label: str, equation: int, formula: str, unit: str = "1") -> tuple[Measure, Measure]:
     return tuple(
         Measure(
-            name + suffix, label + (" (FFT)" if exact else ""), "norms",
-            f"{JIANG}, eq. {equation}" + (f", norms of {SEDGHI}" if exact else ""), formula, unit,
+            name + suffix,
+            label + (" (FFT)" if exact else ""),
+            "norms",
+            f"{JIANG}, eq. {equation}" + (f", norms of {SEDGHI}" if exact else ""),
+            formula,
+            unit,
         )
         for suffix, exact in KINDS.items()
-    )  # type: ignore[return-value]  # fmt: skip
+    )  # type: ignore[return-value]
 
 
 @measure(*_member("spectral_distance", "spectral distance from init", 41, "Σ‖W_i − W_i⁰‖²₂"))

@@ -25,10 +25,14 @@ def epoch_losses(run: TrainedRun) -> list[float]:
 
 @measure(
     Measure(
-        "sum_of_training_losses", "sum of training losses", "speed", "Lyle et al. 2020; Ru et al. 2021",
-        "Σ_t ℓ_t over steps", "nats",
+        "sum_of_training_losses",
+        "sum of training losses",
+        "speed",
+        "Lyle et al. 2020; Ru et al. 2021",
+        "Σ_t ℓ_t over steps",
+        "nats",
     )
-)  # fmt: skip
+)
 def sum_of_training_losses(run: TrainedRun) -> dict[str, float]:
     """Sum over all steps of the minibatch cross-entropy. Undefined where one was not finite."""
     total = run.result.sum_of_training_losses

@@ -19,14 +19,14 @@ from prunability.foundation.progress import progress, waiting
 from prunability.measures import REGISTRY
 from prunability.records.locks import elsewhere
 from prunability.records.store import Record, RunStore
-from prunability.records.workers import Ending, Place, keep_memory, lacking, measure_runs, train_runs, untrained
+from prunability.records.workers import Ending, Workplace, keep_memory, lacking, measure_runs, train_runs, untrained
 from prunability.studies.grid import Study
 from prunability.training.config import RunConfig
 from prunability.training.fleet import shape_of
 from prunability.training.loop import one_thread
 from prunability.training.strategy import fleet_size
 
-Job = Callable[[Place, list[RunConfig]], list[Ending]]
+Job = Callable[[Workplace, list[RunConfig]], list[Ending]]
 WORDS: dict[Job, str] = {train_runs: "training", measure_runs: "measuring"}
 # Seconds between two looks at the runs that other processes are at.
 LOOK_EVERY = 0.5
@@ -128,7 +128,7 @@ def completed(state: Snapshot, until: float = math.inf) -> Snapshot:
     assert study.source is not None, "there are no images to train on"
     writable(execution.runs, "runs")
     device = str(execution.torch_device)
-    place = Place(study.source, device, execution.runs, execution.data, os.getpid(), until)
+    place = Workplace(study.source, device, execution.runs, execution.data, os.getpid(), until)
     title = f"{study.name}, {study.profile}, {study.data.title}"
     total = len(state.missing)
     # How runs ended that are not taken up again.
@@ -170,7 +170,7 @@ def _next(
     return train_runs, training
 
 
-def _wait(place: Place, runs: list[RunConfig], title: str) -> None:
+def _wait(place: Workplace, runs: list[RunConfig], title: str) -> None:
     """Until one of the runs, which other processes are at, is left by its process, done or not."""
     what = f"{len(runs)} run{'s' * (len(runs) > 1)}"
     with waiting(f"{title}: waiting for {what} in training or measuring elsewhere"):
@@ -199,7 +199,7 @@ def _extent(config: RunConfig) -> tuple[int, int]:
     return config.network.width, getattr(config.network, "depth", 0)
 
 
-def _compute(place: Place, job: Job, work: list[list[RunConfig]], processes: int, title: str) -> list[Ending]:
+def _compute(place: Workplace, job: Job, work: list[list[RunConfig]], processes: int, title: str) -> list[Ending]:
     """Do jobs in parallel processes; returns how their runs ended, those that other processes are at left out."""
     ended: list[Ending] = []
     try:
@@ -216,7 +216,7 @@ def _compute(place: Place, job: Job, work: list[list[RunConfig]], processes: int
     return ended
 
 
-def _attempt(place: Place, job: Job, configs: list[RunConfig]) -> list[Ending]:
+def _attempt(place: Workplace, job: Job, configs: list[RunConfig]) -> list[Ending]:
     """Do a job in a worker process; an error is returned and harms no other run."""
     if os.getpid() != place.parent:
         _end_with(place.parent)

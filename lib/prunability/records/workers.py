@@ -50,7 +50,7 @@ class Ending(NamedTuple):
     failed: bool = False
 
 
-class Place(NamedTuple):
+class Workplace(NamedTuple):
     """Where a worker finds images and store, which process it works for, and until when.
 
     ``until`` is a time by :func:`time.monotonic`, which all processes of a machine share.
@@ -79,7 +79,7 @@ def _dataset(source: str, folder: Path, config: DataConfig, device: str, dtype: 
     return prepare(load_images(source, folder), config, torch.device(device), dtype)
 
 
-def train_runs(place: Place, configs: list[RunConfig]) -> list[Ending]:
+def train_runs(place: Workplace, configs: list[RunConfig]) -> list[Ending]:
     """Train runs side by side and store each as it ends; returns how they ended, those that did here and in time.
 
     Somebody may have stored a run since it was found missing; it is not trained again. Where time is limited, each
@@ -112,7 +112,7 @@ def train_runs(place: Place, configs: list[RunConfig]) -> list[Ending]:
     return endings
 
 
-def measure_runs(place: Place, configs: list[RunConfig]) -> list[Ending]:
+def measure_runs(place: Workplace, configs: list[RunConfig]) -> list[Ending]:
     """Add to stored runs the measures that they lack, each stored as it is found; returns the runs made whole."""
     store, endings = RunStore(place.runs), []
     with claimed(place.runs, configs) as own:
@@ -123,7 +123,7 @@ def measure_runs(place: Place, configs: list[RunConfig]) -> list[Ending]:
     return endings
 
 
-def _made_whole(place: Place, store: RunStore, record: Record) -> bool:
+def _made_whole(place: Workplace, store: RunStore, record: Record) -> bool:
     """Measure what a record lacks; False where there is no time for all of it."""
     if not (missing := lacking(record)):
         return True

@@ -176,7 +176,9 @@ class Session:
         file = table_path(results, self.study.name, self.study.profile) if shown else None
         return {
             "study": {
-                "name": self.study.name, "profile": self.study.profile, "hash": self.study.hash,
+                "name": self.study.name,
+                "profile": self.study.profile,
+                "hash": self.study.hash,
                 "seed": self.parameters.seed,
             },
             "data": {"title": self.study.data.title, "checksum": self.study.data.checksum},
@@ -187,7 +189,7 @@ class Session:
             "runs_left_out": left_out(table),
             "runs_missing": self.gathered.missing,
             "processors": sorted({processor_of(record) for record in self.records}),
-        }  # fmt: skip
+        }
 
     def save(self, figure: Figure, name: str, numbers: pd.DataFrame, subject: str = "") -> style.Drawn:
         """Save a figure with its numbers and provenance, and hand it back to be shown.
@@ -211,10 +213,11 @@ class Session:
 def saved(figure: Figure, name: str, numbers: pd.DataFrame, sessions: Sequence[Session], note: str) -> style.Drawn:
     """Save a figure drawn from the runs of some sessions, where and as the parameters of the first say."""
     versions = {
-        "prunability": prunability.__version__, "protocol": VERSION,
+        "prunability": prunability.__version__,
+        "protocol": VERSION,
         # Without its last part, which moves no number.
         "python": ".".join(platform.python_version_tuple()[:2]),
-    }  # fmt: skip
+    }
     versions |= {library: version(library) for library in LIBRARIES}
     made = {"versions": versions, "runs": [session.provenance() for session in sessions]}
     parameters = sessions[0].parameters

@@ -10,8 +10,12 @@ WIDTHS = [2, 3, 4, 6, 8, 11, 16, 22, 32, 45, 64, 90, 128, 180]
 # k of ResNet18(k).
 SMALL, PAPER = [1, 2, 3, 4, 5, 6, 8, 10], [1, 2, 3, 4, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64]
 MLP = {
-    "kind": "mlp", "label_noise": 0.2, "optimiser": "adam", "learning_rate": 3e-3, "stop_at_target": False,
-}  # fmt: skip
+    "kind": "mlp",
+    "label_noise": 0.2,
+    "optimiser": "adam",
+    "learning_rate": 3e-3,
+    "stop_at_target": False,
+}
 # k of the 5-layer CNN.
 MEDIUM = [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 20]
 CNN = MLP | {"kind": "cnn", "precision": "bfloat16", "batch_size": 128}

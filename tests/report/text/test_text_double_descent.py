@@ -122,7 +122,7 @@ def test_what_tolerances_admit() -> None:
 @pytest.mark.parametrize(("seeds", "words"), [(1, "1 seed each"), (4, "4 seeds each")])
 def test_along_training(seeds: int, words: str) -> None:
     runs = width_runs(seeds=seeds).rename(columns={"width": "max_epochs", "max_epochs": "width"})
-    curves = widths.by(runs, "max_epochs", ["test_loss", HEADLINE_MEASURE])
+    curves = widths.curves(runs, "max_epochs", ["test_loss", HEADLINE_MEASURE])
     said = text.along_training(runs, curves, {"test_loss": "the loss", HEADLINE_MEASURE: "prunability"})
     assert f"{len(DESCENT)} lengths of training, {words}" in said
     found = widths.peak(runs, "test_loss", "max_epochs")
@@ -139,4 +139,6 @@ def test_along_training(seeds: int, words: str) -> None:
 
 def test_without_runs_of_other_lengths_that_is_said() -> None:
     none = width_runs().iloc[:0]
-    assert "No run of another length" in text.along_training(none, widths.by(none, "max_epochs", ["test_loss"]), {})
+    assert "No run of another length" in text.along_training(
+        none, widths.curves(none, "max_epochs", ["test_loss"]), {}
+    )
