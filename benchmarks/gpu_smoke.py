@@ -45,6 +45,7 @@ SHAPES = [(64, 2, 64), (128, 4, 64), (256, 4, 256)] if GPU else [(4, 1, 16)]
 FLEETS = [1, 6, 18] if GPU else [1, 2]
 COUNT, SIDE = (50_000, 32) if GPU else (64, 8)
 STEPS = 10 if GPU else 2
+EXAMPLES = 512 if GPU else 64
 # Seconds that a part may take.
 LIMIT = 45.0
 
@@ -127,10 +128,10 @@ def noise() -> Rows:
 
 def graphs() -> Rows:
     """Steps of a fleet captured as a graph, against the same steps one kernel after another, from one state."""
-    data = synthetic(512, SIDE, DEVICE)
+    data = synthetic(EXAMPLES, SIDE, DEVICE)
     for precision in ("float32", "bfloat16"):
         rules = {"precision": precision, "augmentation": True}
-        runs = [run_of((16, 2, 32), 512, seed, dropout=0.2 * seed, **rules) for seed in range(3)]
+        runs = [run_of((16, 2, 32), EXAMPLES, seed, dropout=0.2 * seed, **rules) for seed in range(3)]
         found = []
         for captures in (True, False):
             fleet = Fleet(runs[0], data)
@@ -148,8 +149,8 @@ def graphs() -> Rows:
 
 def fleets() -> Rows:
     """Members of a bfloat16 fleet that leave at different times; each must end as it is due."""
-    data = synthetic(512, SIDE, DEVICE)
-    runs = [run_of((16, 2, 32), 512, seed, max_epochs=2 + seed, target_loss=1e-9) for seed in range(4)]
+    data = synthetic(EXAMPLES, SIDE, DEVICE)
+    runs = [run_of((16, 2, 32), EXAMPLES, seed, max_epochs=2 + seed, target_loss=1e-9) for seed in range(4)]
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         found = list(train_fleet(runs, data, 3))

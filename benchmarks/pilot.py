@@ -82,15 +82,18 @@ def main() -> None:
     for name in axes:
         print((found["status"] == "converged").groupby(found[name]).mean().to_string(float_format="{:.2f}".format))
     settings = done[axes].astype(str).agg(" ".join, axis=1)
-    summary = {
-        "converged": len(done) / len(found),
-        "test loss between settings": share_between_settings(done["test_loss"], settings).value,
-        "test error, 5th to 95th percentile": [float(done["test_error"].quantile(q)) for q in (0.05, 0.95)],
-    }
+    summary: dict[str, Any] = {"converged": len(done) / len(found)}
+    if len(done):
+        summary |= {
+            "test loss between settings": share_between_settings(done["test_loss"], settings).value,
+            "test error, 5th to 95th percentile": [float(done["test_error"].quantile(q)) for q in (0.05, 0.95)],
+        }
     print(json.dumps(summary))
     path = Path(__file__).parent / "results" / "pilot.json"
     content = {"rows": found.to_dict("records"), "summary": summary, "environment": environment(DEVICE, source)}
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    known = json.loads(path.read_text()) if path.exists() else {}
+    known[f"{study.runs[0].data.n_train:,} images, stopped after {limit:g} s"] = content
+    path.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

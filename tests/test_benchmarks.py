@@ -1,6 +1,8 @@
 """What the benchmarks wrote is what the code says."""
 
 import json
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -40,3 +42,20 @@ def test_columns_are_drawn_in_the_shares_asked_for() -> None:
         table = case.table.assign(column=grid.column(wanted))
         found.append(scenarios.shares(table, "column", case.hyperparameters))
     np.testing.assert_allclose(np.mean(found, axis=0), wanted, atol=0.06)
+
+
+def test_the_smoke_test_of_gpus_runs_on_a_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every part of it that needs no other images, and what an H100 answered has all of them too."""
+    found = tmp_path / "found.jsonl"
+    monkeypatch.setattr(sys, "argv", ["gpu_smoke.py", "--out", str(found)])
+    benchmark("gpu_smoke").main()
+    rows = [json.loads(line) for line in found.read_text().splitlines()]
+    assert not [row for row in rows if "failed" in row]
+    by_part = {part: [row for row in rows if row["part"] == part] for part in {row["part"] for row in rows}}
+    assert all(row[key] for row in by_part["noise"] for key in row if "equal" in key)
+    assert [row["graph against eager"] for row in by_part["graphs"][:-1]] == [0.0, 0.0]
+    assert by_part["fleets"][0]["epochs"] == by_part["fleets"][0]["due"]
+    measured = by_part["measures"][0]
+    assert measured["same to 1e-4"] == measured["measures"] > 0
+    published = (ROOT / "benchmarks" / "results" / "gpu_smoke.jsonl").read_text().splitlines()
+    assert set(by_part) <= {json.loads(line)["part"] for line in published}

@@ -1,9 +1,9 @@
 """How long the statistics of a large study take, against the plain double loop over pairs of runs.
 
-Prints a table and writes ``benchmarks/results/statistics.json``. The plain loop is timed on fewer runs and
+Prints a table and writes ``benchmarks/results/resampling.json``. The plain loop is timed on fewer runs and
 scaled by the number of pairs.
 
-    python benchmarks/statistics.py
+    python benchmarks/resampling.py
 """
 
 import json
@@ -110,7 +110,7 @@ def main() -> None:
         "machine": platform.machine(),
         "cores": cores(),
     }
-    target = Path(__file__).parent / "results" / "statistics.json"
+    target = Path(__file__).parent / "results" / "resampling.json"
     target.parent.mkdir(exist_ok=True)
     content = {"environment": environment, "peak_gb": peak, "rows": table.to_dict("records")}
     target.write_text(json.dumps(content, indent=1) + "\n")
