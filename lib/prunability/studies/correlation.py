@@ -52,8 +52,8 @@ PROFILES = {
         },
         fixed={"batch_size": 64, "max_epochs": 300, "precision": "bfloat16"},
     ),
-    # Chosen for losses and errors alone. A first candidate, of 10,000 images with augmentation and dropout up to 0.4,
-    # was far from the target when its pilot ended (``benchmarks/pilot.py``); this one awaits a pilot of its own.
+    # Chosen for losses and errors alone. A first candidate, of 10,000 images with augmentation and dropout up to
+    # 0.4, was far from the target when its pilot ended (``benchmarks/pilot.py``); this one awaits its own.
     "medium": Profile(
         data="cifar10",
         n_train=5000,
