@@ -165,3 +165,18 @@ def test_a_fleet_that_ran_out_of_time_goes_on(
         alone = train(runs[0], data, place(runs[0]))[2]
         assert alone.status == whole[runs[0].hash].result.status
     assert list(train_fleet([], data, 2)) == []
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_members_of_a_bfloat16_fleet_leave_when_they_are_due(
+    small_run: RunConfig, digits: ImageSet, device: str
+) -> None:
+    """On a GPU the step is captured anew for those that stay."""
+    runs = [
+        altered(run, max_epochs=1 + place, target_loss=1e-9)
+        for place, run in enumerate(varied(small_run, NiNConfig(width=8, depth=2), precision="bfloat16"))
+    ]
+    data = prepare(digits, runs[0].data, torch.device(device), torch.float32)
+    ended = list(train_fleet(runs, data, 3))
+    assert [(one.config, one.result.epochs) for one in ended] == [(run, run.training.max_epochs) for run in runs]
+    assert all(difference(one.final, one.initial) > 1e-3 for one in ended)
