@@ -1,6 +1,7 @@
 """The command line: ``prunability run``, ``status``, ``compare``, ``images``, ``figures`` and others."""
 
 import _thread
+import itertools
 import math
 import signal
 import sys
@@ -33,9 +34,8 @@ MARGIN, LONGEST_MARGIN = 0.2, 30.0
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 StudyName = Annotated[str, typer.Argument(help=f"The study: {', '.join(STUDIES)}.")]
-ProfileName = Annotated[
-    str, typer.Option("--profile", "-P", help="Its size: smoke, quick, small or paper; correlation has narrow too.")
-]
+SIZES = ", ".join(dict.fromkeys(itertools.chain(*STUDIES.values())))
+ProfileName = Annotated[str, typer.Option("--profile", "-P", help=f"Its size: {SIZES}; not every study has all.")]
 Data = Annotated[str, typer.Option(help=f"{NAMES}; by default the profile's own.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the runs and of the bootstrap.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
@@ -127,7 +127,7 @@ def status(
                 snapshot = survey(opened, execution)
                 _echo([*progress_lines(snapshot), *published_lines(snapshot, table)])
             else:
-                typer.echo(f"{name}, {profile}: its images are not downloaded, so there are no runs of it here")
+                typer.echo(f"{name}, {profile}: its images are not downloaded; name your own (--data)")
 
 
 @app.command()

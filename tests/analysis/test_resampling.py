@@ -110,3 +110,7 @@ def test_estimate_in_words() -> None:
     assert str(Estimate(nan, nan, nan)) == "undefined"
     assert Estimate(0.5, 0.4, 0.6).by_seeds == "one run a setting"
     assert Estimate(0.5, 0.4, 0.6, (0.45, 0.55)).by_seeds == "[0.45, 0.55]"
+
+
+def test_no_estimate_reads_as_minus_nothing() -> None:
+    assert str(Estimate(-0.001, -0.004, 0.2)) == "0.00 [0.00, 0.20]"

@@ -97,6 +97,13 @@ def test_what_is_shown_is_what_is_saved(tmp_path: Path) -> None:
     assert metadata[style.KEY]["data"] == PROVENANCE["data"]
 
 
+def test_without_words_of_a_plotter_the_axes_speak(tmp_path: Path) -> None:
+    with style.panels() as (figure, ax):
+        ax.set(title="a panel", xlabel="width", ylabel="loss (nats)")
+    drawn = style.save(figure, "loss_by_width", tmp_path, pd.DataFrame({"loss": [1]}), PROVENANCE, "digits")
+    assert drawn.alt == "loss by width: a panel; loss (nats); width"
+
+
 def test_few_colours_and_a_white_ground(tmp_path: Path) -> None:
     saved(tmp_path)
     image = Image.open(tmp_path / "loss_by_width.png")

@@ -41,8 +41,8 @@ class Estimate:
         if not np.isfinite(self.value):
             return "undefined"
         if not np.isfinite([self.low, self.high]).all():
-            return f"{self.value:.{digits}f} [no interval]"
-        return f"{self.value:.{digits}f} [{self.low:.{digits}f}, {self.high:.{digits}f}]"
+            return f"{self.value:z.{digits}f} [no interval]"
+        return f"{self.value:z.{digits}f} [{self.low:z.{digits}f}, {self.high:z.{digits}f}]"
 
     @property
     def by_seeds(self) -> str:
@@ -51,7 +51,7 @@ class Estimate:
             return "one run a setting" if np.isfinite(self.low) else "–"
         if not np.isfinite(self.seeds).all():
             return "none"
-        return f"[{self.seeds[0]:.2f}, {self.seeds[1]:.2f}]"
+        return f"[{self.seeds[0]:z.2f}, {self.seeds[1]:z.2f}]"
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ class Criterion:
     @property
     def words(self) -> str:
         """The estimate, with more digits where they matter."""
-        return f"{self.estimate.value:.2f}" if self.place else self.estimate.words(3 if self.close else 2)
+        return f"{self.estimate.value:z.2f}" if self.place else self.estimate.words(3 if self.close else 2)
 
     @property
     def caution(self) -> str:

@@ -62,7 +62,7 @@ def reasons(case: Case, finding: Finding) -> list[str]:
     del finding
     known = all_measures()
     taus = {known[name].label: kendall_tau(case.column(name), case.goal) for name in EXPLANATIONS.values()}
-    against = [f"{label} τ = {tau:.2f}" for label, tau in taus.items() if tau <= 0]
+    against = [f"{label} τ = {tau:z.2f}" for label, tau in taus.items() if tau <= 0]
     return [f"Against what their sources expect: {', '.join(against)}."] if against else []
 
 

@@ -50,7 +50,7 @@ def reasons(case: Case, finding: Finding) -> list[str]:
     known = all_measures()
     best = case.best([name for name in case.rivals if known[name].family == "flatness"])
     tau = kendall_tau(case.column(best), case.goal)
-    return [f"Best of the flatness measures on these runs is {known[best].label}, τ = {tau:.2f}."]
+    return [f"Best of the flatness measures on these runs is {known[best].label}, τ = {tau:z.2f}."]
 
 
 def _rival(weight: float) -> Drawn:

@@ -62,7 +62,7 @@ def reasons(case: Case, finding: Finding) -> list[str]:
     tau = kendall_tau(case.column(best), case.goal)
     return [
         within(granulated(case.table, [case.headline], case.hyperparameters)),
-        f"Best on these runs is {all_measures()[best].label}, τ = {tau:.2f}.",
+        f"Best on these runs is {all_measures()[best].label}, τ = {tau:z.2f}.",
     ]
 
 
@@ -73,8 +73,8 @@ def within(table: pd.DataFrame) -> str:
         return "Prunability does not vary within any hyperparameter."
     worst, best = part.iloc[0], part.iloc[-1]
     return (
-        f"Prunability orders runs best where only the {_words(best)} differs (ψ = {best['psi']:.2f}), worst where "
-        f"only the {_words(worst)} does (ψ = {worst['psi']:.2f})."
+        f"Prunability orders runs best where only the {_words(best)} differs (ψ = {best['psi']:z.2f}), worst where "
+        f"only the {_words(worst)} does (ψ = {worst['psi']:z.2f})."
     )
 
 

@@ -63,7 +63,7 @@ def _moved(finding: Finding) -> str:
 def beside(case: Case, findings: Sequence[Finding]) -> pd.DataFrame:
     """The numbers that stand beside claims and decide nothing, a row each, with their intervals."""
     rows = [
-        (finding.claim, statistic, str(e) if e.low == e.low else f"{e.value:.2f}", e.by_seeds if e.seeds else "–")
+        (finding.claim, statistic, str(e) if e.low == e.low else f"{e.value:z.2f}", e.by_seeds if e.seeds else "–")
         for finding in findings
         if not case.missing([case.headline])
         for statistic, e in CLAIMS[finding.claim].beside(case)

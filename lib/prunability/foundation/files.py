@@ -49,8 +49,11 @@ def updated(path: Path) -> Iterator[dict[str, Any]]:
             content = json.loads(path.read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):
             content = {}
+        content = content if isinstance(content, dict) else {}
         yield content
-        text = json.dumps(dict(sorted(content.items())), indent=1, ensure_ascii=False)
+        # What is no number is null, for JSON has no word for it.
+        plain = json.loads(json.dumps(dict(sorted(content.items()))), parse_constant=lambda _: None)
+        text = json.dumps(plain, indent=1, ensure_ascii=False)
         partial = path.with_suffix(".partial")
         partial.write_text(text + "\n", encoding="utf-8")
         partial.replace(path)

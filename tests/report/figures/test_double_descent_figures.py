@@ -184,3 +184,9 @@ def test_by_noise() -> None:
         assert [ax.get_title() for ax in axes] == ["A", "prunability (fraction)"]
         # A share of wrong labels has one colour in all panels.
         assert [line.get_color() for line in axes[0].lines] == [line.get_color() for line in axes[1].lines]
+
+
+def test_the_key_names_no_band_where_there_is_none() -> None:
+    one = pd.DataFrame({"error": [np.nan, np.nan]})
+    assert figures.band(one) == figures.band() == []
+    assert figures.band(one, one.assign(error=[0.0, np.nan])) == [figures.BAND]

@@ -123,7 +123,7 @@ def tau_by_level(ax: Axes, table: pd.DataFrame, overall: float) -> None:
     ]
     parts.legend_over(ax, key, handlelength=1.4)
     parts.describe(ax, f"Kendall τ of prunability with the test loss at {parts.counted(len(table), 'level')} of ")
-    parts.describe(ax, parts.typeset(f"{parts.counted(len(names), 'hyperparameter')}; {overall:.2f} over all."))
+    parts.describe(ax, parts.typeset(f"{parts.counted(len(names), 'hyperparameter')}; {overall:z.2f} over all."))
 
 
 def pruning_curve(ax: Axes, curves: pd.DataFrame, loss: float, limit: float, answers: Mapping[str, float]) -> None:

@@ -20,6 +20,11 @@ TEST_LOSS_PEAK: dict[str, Any] = {"color": COLOURS[0], "lw": 0.8, "ls": ":"}
 BAND = Patch(color=parts.GREY, alpha=0.25, lw=0, label="± one standard error")
 
 
+def band(*tables: pd.DataFrame) -> list[Patch]:
+    """What the key says of bands; nothing where single networks are drawn, which have none."""
+    return [BAND] if any(table["error"].notna().any() for table in tables) else []
+
+
 def lines(ax: Axes, table: pd.DataFrame, x: str, labels: Mapping[str, str], first: int = 0) -> None:
     """The mean of each column in ``labels`` against ``x``, with a band of one standard error where there is one."""
     for number, (name, label) in enumerate(labels.items(), first):
@@ -48,7 +53,8 @@ def losses_and_errors(axes: Sequence[Axes], table: pd.DataFrame, x: str, at: flo
         ax.set_ylim(0, 1.15 * float(table.loc[table["name"].str.endswith(quantity), "mean"].max()))
     begins = [] if at is None else [Line2D([], [], **INTERPOLATION, label="interpolates from here on")]
     parts.legend_above(axes[0], [*parts.labelled(axes[0]), *begins])
-    parts.legend_above(axes[1], [BAND])
+    if band(table):
+        parts.legend_above(axes[1], band(table))
     parts.describe(axes[0], f"Training and test loss, and training and test error, against {axes[0].get_xlabel()}.")
 
 
@@ -86,7 +92,7 @@ def small_multiples(
         ax.remove()
     key = [] if at is None else [Line2D([], [], **INTERPOLATION, label="networks interpolate from here on")]
     key += [] if marked is None else [Line2D([], [], **TEST_LOSS_PEAK, label="test loss peaks")]
-    parts.legend_over(axes[0], [*key, BAND])
+    parts.legend_over(axes[0], [*key, *band(table)])
     parts.describe(axes[0], f"Against the number of parameters: {'; '.join(labels.values())}.")
 
 
@@ -138,7 +144,7 @@ def by_noise(axes: Sequence[Axes], tables: Mapping[float, pd.DataFrame], labels:
             words = f"{noise:.0%} wrong, {parts.counted(table['n'].max(), 'seed')}"
             lines(ax, table, "parameters", {name: words}, number)
         ax.set(xlabel=PARAMETERS, title=titled(name, label))
-    parts.legend_over(axes[0], [*parts.labelled(axes[0]), BAND])
+    parts.legend_over(axes[0], [*parts.labelled(axes[0]), *band(*tables.values())])
     noises = ", ".join(f"{noise:.0%}" for noise in tables)
     parts.describe(
         axes[0], f"{'; '.join(labels.values())} against the number of parameters, {noises} of labels wrong."

@@ -118,4 +118,4 @@ def count_ticks(axis: Axis, digits: Sequence[float] = (1.0, 2.0, 5.0)) -> None:
 
 def two_decimals(value: float) -> str:
     """'0.25', '−1.00', and never '−0.00'."""
-    return f"{round(value, 2) + 0.0:.2f}".replace("-", "−")
+    return f"{value:z.2f}".replace("-", "−")

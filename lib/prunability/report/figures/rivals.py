@@ -152,6 +152,6 @@ def _outcomes(ax: Axes, errors: Array) -> None:
         ax.barh(np.arange(len(errors)), hit.mean(axis=1), left=left, height=0.7, color=colour, label=outcome)
         left += hit.mean(axis=1)
     for place, mean in enumerate(errors.mean(axis=1)):
-        ax.text(1.02, place, f"{mean:.2f}", va="center", fontsize=6.5)
+        ax.text(1.02, place, f"{mean:z.2f}", va="center", fontsize=6.5)
     ax.text(1.02, -0.85, "mean error", va="center", ha="center", fontsize=6.5)
     ax.set(xlim=(0, 1), xlabel="share of environments")

@@ -95,8 +95,9 @@ class Drawn:
 
     @property
     def alt(self) -> str:
-        """Its name, and what its plotters said that it shows."""
-        return f"{self.name.replace('_', ' ')}: {self.figure.get_label()}"
+        """Its name, and what its plotters said that it shows (:func:`parts.describe`), else what its axes say."""
+        axes = ("; ".join(filter(None, (ax.get_title(), ax.get_ylabel(), ax.get_xlabel()))) for ax in self.figure.axes)
+        return f"{self.name.replace('_', ' ')}: {self.figure.get_label() or '. '.join(filter(None, axes))}"
 
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, str], dict[str, Any]]:
         """For IPython: the picture, and beside it what the manifest says of the figure."""

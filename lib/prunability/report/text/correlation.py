@@ -91,7 +91,7 @@ def lowest_level(table: pd.DataFrame, tau: float) -> str:
         return "Prunability varies at no level of any hyperparameter."
     worst = known.iloc[0]
     return (
-        f"Over all networks τ = {tau:.2f}; at one level of one hyperparameter it is smallest at "
+        f"Over all networks τ = {tau:z.2f}; at one level of one hyperparameter it is smallest at "
         f"{worst['hyperparameter'].replace('_', ' ')} {worst['level']:g}, τ = {_tau(worst)} (n = {worst['n']:.0f})."
     )
 

@@ -40,8 +40,8 @@ def comparison(
     return "\n".join(
         [
             f"- Of all measures, {closest['label']} shares most with prunability "
-            f"({closest['information']:.2f} of the smaller entropy), {farthest['label']} least "
-            f"({farthest['information']:.2f}).",
+            f"({closest['information']:z.2f} of the smaller entropy), {farthest['label']} least "
+            f"({farthest['information']:z.2f}).",
             f"- The association of prunability with test loss is {_interval(plain)}, as the correlation of a "
             f"Gaussian copula; given margin, flatness and optimization speed it is {_interval(explained)}.",
             f"- {most['label']} adds most to prunability in a linear regression of the test loss: adjusted R² "
@@ -64,8 +64,8 @@ def environments(weighted: SignErrors, summary: pd.DataFrame, test_size: int) ->
         row = own.iloc[0]
         ends = ""
         if weighted.pairs.max() > 1:  # with one pair an environment both are 1 for every measure
-            ends = f", the 90th percentile {row['percentile_90']:.2f} and the maximum {row['maximum']:.2f}"
-        lines.append(f"There, prunability's sign error has the mean {row['mean']:.2f}{ends}.")
+            ends = f", the 90th percentile {row['percentile_90']:z.2f} and the maximum {row['maximum']:z.2f}"
+        lines.append(f"There, prunability's sign error has the mean {row['mean']:z.2f}{ends}.")
     return " ".join(lines)
 
 
@@ -79,7 +79,7 @@ def information_as_tau() -> str:
     tau = brentq(lambda tau: information(tau) - LITTLE.value, 0, 1)
     return (
         f"Where neither of two measures has ties, their mutual information is a function of |τ| alone: "
-        f"{LITTLE.value:g} is that of |τ| = {tau:.2f}."
+        f"{LITTLE.value:g} is that of |τ| = {tau:z.2f}."
     )
 
 
