@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from prunability.records.store import Record, RunStore
     from prunability.report.session import open_session
     from prunability.studies import open_study
-    from prunability.training.config import MLPConfig, NiNConfig, ResNetConfig, RunConfig, TrainingConfig
+    from prunability.training.config import CNNConfig, MLPConfig, NiNConfig, ResNetConfig, RunConfig, TrainingConfig
     from prunability.training.loop import train
 
 _PLACES = {
@@ -53,11 +53,12 @@ _PLACES = {
     "records.store": ("Record", "RunStore"),
     "report.session": ("open_session",),
     "studies": ("open_study",),
-    "training.config": ("MLPConfig", "NiNConfig", "ResNetConfig", "RunConfig", "TrainingConfig"),
+    "training.config": ("CNNConfig", "MLPConfig", "NiNConfig", "ResNetConfig", "RunConfig", "TrainingConfig"),
     "training.loop": ("train",),
 }
 
 __all__ = [
+    "CNNConfig",
     "DataConfig",
     "Execution",
     "MLPConfig",

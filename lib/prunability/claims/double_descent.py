@@ -15,7 +15,7 @@ NEAR = Threshold("peak distance", 1.0, (0.0, 2.0, 3.0))
 
 
 def judge(case: Case) -> Finding:
-    """Tau with the target over widths and seeds above 0.3, and peaks at most one width apart.
+    """Tau with the target over widths and seeds above ``STRONG``, and peaks at most one width apart.
 
     Tau's interval is by whole widths, for these are the settings; the distance's whole interval is wanted at
     most 1. Only two curves that have an interior peak can decide it.

@@ -13,7 +13,7 @@ SIMILAR = Threshold("similarity", STRONG.value, STRONG.alternatives)
 
 
 def judge(case: Case) -> Finding:
-    """Tau above that of magnitude-aware flatness, paired, and a tau with it above 0.3.
+    """Tau above that of magnitude-aware flatness, paired, and a tau with it above ``STRONG``.
 
     No verdict where that measure's own tau with the target is not above 0: to beat it would say nothing.
     """

@@ -14,7 +14,7 @@ TOP_SHARE = Threshold("rank share", 0.25, (0.1, 0.5))
 
 
 def judge(case: Case) -> Finding:
-    """Tau with the target above 0.3, and its rank among all measures in the top quarter.
+    """Tau with the target above ``STRONG``, and its rank among all measures in the top quarter.
 
     The rank is taken among prunability and every measure that is no variant of it. It is a place and not an
     estimate: the place itself decides, and its interval stands beside.

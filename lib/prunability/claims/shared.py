@@ -32,7 +32,7 @@ def baselines(case: Case) -> list[str]:
 
 
 def judge(case: Case) -> Finding:
-    """Normalised mutual information with every baseline below 0.25."""
+    """Normalised mutual information with every baseline below ``LITTLE``."""
     if why := case.missing([case.headline]):
         return case.finding("C6", [], why)
     names = baselines(case)
