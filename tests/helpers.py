@@ -15,6 +15,7 @@ from prunability.foundation.execution import project_root
 from prunability.measures import REGISTRY, Estimated, TrainedRun
 from prunability.measures.search import Pruner
 from prunability.training.config import NETWORKS, NetworkConfig, RunConfig
+from prunability.training.layers import Convolution, Linear, ReLU
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 NAMES = ["width", "depth", "learning_rate"]
@@ -43,6 +44,16 @@ def value(run: TrainedRun, name: str) -> float:
     function = next(f for f, group in REGISTRY.items() if name in {member.name for member in group.measures})
     found = REGISTRY[function].function(run)[name]
     return found.value if isinstance(found, Estimated) else found
+
+
+def small_convolution(seed: int, scale: float = 1.0, hidden: int = 6) -> nn.Sequential:
+    """A convolution and a linear layer for grey images of 4×4 pixels and three classes, in float64."""
+    torch.manual_seed(seed)
+    net = nn.Sequential(Convolution(1, hidden, 3), ReLU(), nn.Flatten(1, 3), Linear(hidden * 4, 3)).double()
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.mul_(scale)
+    return net.eval()
 
 
 def slow_losses(

@@ -10,21 +10,12 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from helpers import DEVICES, slow_answer
+from helpers import DEVICES, slow_answer, small_convolution
 from prunability.measures import TrainedRun
 from prunability.measures.chance import LOG_ODDS, examples_needed, random_examples, refuted
 from prunability.measures.search import PRUNERS, SWEEP, Pruner, Tolerance, keep_steps, prunability, prunable, pruned
 from prunability.measures.variants import LEAST_SHARE, Variants, screen_of
-from prunability.training.layers import Convolution, Linear, ReLU
-
-
-def network(seed: int, scale: float, hidden: int = 6) -> nn.Sequential:
-    torch.manual_seed(seed)
-    net = nn.Sequential(Convolution(1, hidden, 3), ReLU(), nn.Flatten(1, 3), Linear(hidden * 4, 3)).double()
-    with torch.no_grad():
-        for parameter in net.parameters():
-            parameter.mul_(scale)
-    return net.eval()
+from prunability.training.layers import Linear
 
 
 def both(variants: Variants, loss: float, pruner: Pruner, resolution: int, **options: Any) -> float:
@@ -56,7 +47,7 @@ def both(variants: Variants, loss: float, pruner: Pruner, resolution: int, **opt
 def test_a_screened_scan_equals_the_exhaustive_one(
     seed: int, scale: float, pruner: Pruner, resolution: int, at_once: int, fit: float, count: int
 ) -> None:
-    net, draws = network(seed, scale), torch.Generator().manual_seed(seed)
+    net, draws = small_convolution(seed, scale), torch.Generator().manual_seed(seed)
     x = torch.randn(count, 1, 4, 4, dtype=torch.float64, generator=draws)
     right = torch.rand(count, generator=draws) < fit
     y = torch.where(right, net(x).argmax(1), torch.arange(count) % 3)

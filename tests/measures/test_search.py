@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from helpers import DEVICES, slow_answer, slow_losses
+from helpers import DEVICES, slow_answer, slow_losses, small_convolution
 from prunability.measures import TrainedRun
 from prunability.measures.search import (
     HEADLINE,
@@ -22,18 +22,9 @@ from prunability.measures.search import (
     pruned,
 )
 from prunability.measures.variants import Variants
-from prunability.training.layers import Convolution, Linear, ReLU
+from prunability.training.layers import Linear
 
 PRUNERS: tuple[Pruner, ...] = ("magnitude", "random", "layerwise")
-
-
-def network(seed: int, scale: float = 1.0, hidden: int = 6) -> nn.Sequential:
-    torch.manual_seed(seed)
-    net = nn.Sequential(Convolution(1, hidden, 3), ReLU(), nn.Flatten(1, 3), Linear(hidden * 4, 3)).double()
-    with torch.no_grad():
-        for parameter in net.parameters():
-            parameter.mul_(scale)
-    return net.eval()
 
 
 def examples(net: nn.Module, seed: int, n: int, fit: bool) -> tuple[Tensor, Tensor]:
@@ -70,14 +61,14 @@ def check(net: nn.Module, x: Tensor, y: Tensor, pruner: Pruner, grid: int, at_on
 def test_equals_the_exhaustive_scan(
     seed: int, scale: float, pruner: Pruner, resolution: int, at_once: int, fit: bool
 ) -> None:
-    net = network(seed, scale)
+    net = small_convolution(seed, scale)
     check(net, *examples(net, seed, 40, fit), pruner, resolution, at_once)
 
 
 @pytest.mark.parametrize("pruner", PRUNERS)
 @pytest.mark.parametrize("case", ["tied", "zero tensor", "all zero"])
 def test_ties_and_zero_tensors(pruner: Pruner, case: str) -> None:
-    net = network(3)
+    net = small_convolution(3)
     with torch.no_grad():
         if case == "tied":
             for weight in prunable(net).values():
