@@ -1,6 +1,9 @@
 """Making the runs that a study lacks."""
 
+import itertools
+import math
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,12 +17,13 @@ from prunability.analysis.tables import left_out, runs_table
 from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.execution import Execution
 from prunability.measures import REGISTRY, Estimated, TrainedRun
-from prunability.records import workers
+from prunability.records import runner, workers
 from prunability.records.runner import _attempt, complete, fleets, survey
 from prunability.records.schema import FIELDS
 from prunability.records.store import RunStore, checksum_of
 from prunability.records.workers import Ending, Workplace
 from prunability.studies.grid import Study
+from prunability.studies.order import blocks
 from prunability.training import fleet, strategy
 from prunability.training.config import RunConfig
 
@@ -59,7 +63,7 @@ def test_one_failure_does_not_stop_the_others(
         return whole(configs, data, *rest)
 
     monkeypatch.setattr(workers, "trained", trained)
-    assert study.runs[1] in fleets(list(study.runs), (1, 8, 8), execution)[-1]
+    assert study.runs[1] in fleets(study.runs, study, execution)[-1]
     with pytest.raises(PrunabilityError, match=rf"1 of 3 runs failed.*{study.runs[1].hash}.*a broken run"):
         complete(study, execution)
     assert survey(study, execution).untrained == [study.runs[1]]
@@ -97,22 +101,45 @@ def test_an_unusable_folder_ends_before_any_work(
 def test_every_process_has_a_job(study: Study, execution: Execution) -> None:
     runs = [run.model_copy(update={"seed": seed}) for run in study.runs for seed in range(8)]
     for number in (1, 2, 4, 16):
-        jobs = fleets(runs, (1, 8, 8), execution.model_copy(update={"workers": number}))
+        jobs = fleets(runs, study, execution.model_copy(update={"workers": number}))
         assert sorted(run.hash for job in jobs for run in job) == sorted(run.hash for run in runs)
         assert len(jobs) >= min(number, len(runs))
         assert all(len({fleet.shape_of(run) for run in job}) == 1 for job in jobs)
-    assert max(map(len, fleets(runs, (1, 8, 8), execution))) > 4
-    assert max(map(len, fleets(runs, (3, 32, 32), execution))) == 1
+    assert max(map(len, fleets(runs, study, execution))) > 4
+    large = replace(study, data=study.data._replace(shape=(3, 32, 32)))
+    assert max(map(len, fleets(runs, large, execution))) == 1
 
 
-def test_on_a_gpu_one_copy_of_the_grid_is_trained_after_another(study: Study) -> None:
-    """Each in fleets as large as can be: what is done when time is over is a study of all settings."""
-    runs = [run.model_copy(update={"seed": seed}) for run in study.runs for seed in (1, 0)]
+def test_on_a_gpu_one_block_is_trained_after_another(study: Study) -> None:
+    """Each in fleets as large as can be: what is done when time is over is a balanced study."""
+    runs = tuple(run.model_copy(update={"seed": seed}) for run in study.runs for seed in (1, 0))
+    twice = replace(study, runs=runs, parts={"grid": frozenset(run.hash for run in runs)})
     on_gpu: Any = SimpleNamespace(torch_device=torch.device("cuda"), processes=1)
-    jobs = fleets(runs, (3, 32, 32), on_gpu)
-    assert [job[0].seed for job in jobs] == [0, 0, 1, 1]
+    jobs = fleets(runs, twice, on_gpu)
+    assert [job[0].seed for job in jobs] == [1, 1, 0, 0]
     assert all(len({(run.seed, fleet.shape_of(run)) for run in job}) == 1 for job in jobs)
     assert sorted(len(job) for job in jobs) == [1, 1, 2, 2]
+
+
+def test_with_a_time_limit_the_first_runs_are_those_of_a_balanced_study(
+    study: Study, execution: Execution, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[RunConfig] = []
+
+    def worked(place, job, work, *rest):  # type: ignore[no-untyped-def]
+        begun.extend(run for runs in work for run in runs)
+        return [Ending(run.hash, "failed in this test", failed=True) for runs in work for run in runs]
+
+    monkeypatch.setattr(runner, "_compute", worked)
+    monkeypatch.setattr(runner, "fleet_size", lambda *_: None)
+    for until, order in (
+        (time.monotonic() + 600, list(itertools.chain.from_iterable(blocks(study)))),
+        (math.inf, sorted(study.runs, key=lambda run: run.network.width, reverse=True)),
+    ):
+        begun.clear()
+        with pytest.raises(PrunabilityError, match="3 of 3 runs failed"):
+            complete(study, execution, until)
+        assert begun == order
 
 
 def test_nothing_is_tried_again_on_a_broken_gpu(study: Study, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Making what a study lacks: training runs, many at once, and measuring them, in parallel processes."""
 
+import itertools
 import math
 import os
 import threading
@@ -21,6 +22,7 @@ from prunability.records.locks import elsewhere
 from prunability.records.store import Record, RunStore
 from prunability.records.workers import Ending, Workplace, keep_memory, lacking, measure_runs, train_runs, untrained
 from prunability.studies.grid import Study
+from prunability.studies.order import blocks
 from prunability.training.config import RunConfig
 from prunability.training.fleet import shape_of
 from prunability.training.loop import one_thread
@@ -157,12 +159,13 @@ def _next(
 ) -> tuple[Job, list[list[RunConfig]]]:
     """The jobs to be done next of those runs that nobody is at: trainings come first, measures in haste.
 
-    Long runs come first, so that no process is left alone with one at the end; in haste the short ones do, so that
-    as many as can be are done in time.
+    Long runs come first, so that no process is left alone with one at the end; in haste the order is that of
+    :func:`prunability.studies.order.blocks`, so that what is done in time is a balanced study.
     """
-    training = fleets([run for run in state.untrained if run in free], study.data.shape, execution)
+    training = fleets([run for run in state.untrained if run in free], study, execution)
     if in_haste:
-        training.sort(key=lambda job: (job[0].seed, _extent(job[0])))
+        place = {run: at for at, run in enumerate(itertools.chain.from_iterable(blocks(study)))}
+        training.sort(key=lambda job: min(place[run] for run in job))
     unmeasured = sorted((record.config for record in state.unmeasured), key=_extent, reverse=True)
     measuring = [[run] for run in unmeasured if run in free]
     if not training or (in_haste and measuring):
@@ -178,21 +181,26 @@ def _wait(place: Workplace, runs: list[RunConfig], title: str) -> None:
             time.sleep(LOOK_EVERY)
 
 
-def fleets(configs: Sequence[RunConfig], image: Sequence[int], execution: Execution) -> list[list[RunConfig]]:
-    """Runs that are trained side by side, for images of shape ``image``; a job for each process, if it can be."""
-    shapes: dict[str, list[RunConfig]] = {}
-    on_gpu = execution.torch_device.type == "cuda"
-    for config in sorted(configs, key=_extent, reverse=True):
-        # On a GPU one copy of the grid after another: what is done early is then a study of all its settings.
-        shapes.setdefault(f"{config.seed if on_gpu else ''} {shape_of(config)}", []).append(config)
-    if on_gpu:
-        return sorted(shapes.values(), key=lambda members: members[0].seed)
-    jobs = []
-    for members in shapes.values():
+def fleets(configs: Sequence[RunConfig], study: Study, execution: Execution) -> list[list[RunConfig]]:
+    """Runs of a study that are trained side by side; a job for each process, if it can be."""
+    by_extent = sorted(configs, key=_extent, reverse=True)
+    if execution.torch_device.type == "cuda":
+        # One block after another: what is done early is then a study of all hyperparameters.
+        inside = [[run for run in by_extent if run in block] for block in map(frozenset, blocks(study))]
+        return [job for runs in inside for job in _by_shape(runs)]
+    jobs, shapes = [], _by_shape(by_extent)
+    for members in shapes:
         share = math.ceil(len(members) * len(shapes) / execution.processes)
-        size = min(fleet_size(members[0], image) or 1, share)
+        size = min(fleet_size(members[0], study.data.shape) or 1, share)
         jobs += [members[start : start + size] for start in range(0, len(members), size)]
     return jobs
+
+
+def _by_shape(configs: Sequence[RunConfig]) -> list[list[RunConfig]]:
+    shapes: dict[str, list[RunConfig]] = {}
+    for config in configs:
+        shapes.setdefault(shape_of(config), []).append(config)
+    return list(shapes.values())
 
 
 def _extent(config: RunConfig) -> tuple[int, int]:
