@@ -1,10 +1,12 @@
 import json
 import math
+import os
 from pathlib import Path
 
 import pytest
 
-from prunability.foundation.files import updated
+from prunability.foundation.errors import PrunabilityError
+from prunability.foundation.files import replacing, updated, write
 
 
 @pytest.mark.parametrize("before", [None, "", "{ damaged", "[]", "3"])
@@ -22,3 +24,30 @@ def test_what_is_no_object_is_taken_for_empty(tmp_path: Path, before: str | None
     assert json.loads(text, parse_constant=pytest.fail) == {"a": {"x": 0.1}, "b": [1, None, None]}
     with updated(path) as content:
         assert content["b"] == [1, None, None]
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "file"
+    write(path, "old")
+    with pytest.raises(ZeroDivisionError), replacing(path) as partial:
+        partial.write_text("ne")
+        raise ZeroDivisionError
+    assert path.read_text() == "old"
+    with replacing(path) as one, replacing(path) as other:
+        assert one != other
+        one.write_text("one")
+        other.write_text("other")
+    assert path.read_text() == "one"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_links_devices_and_folders_are_left_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "target").write_text("kept")
+    (tmp_path / "link").symlink_to("target")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "pipe")
+    before = set(tmp_path.iterdir())
+    for name in ("link", "dangling", "pipe", "", "/dev/null"):
+        with pytest.raises(PrunabilityError, match=r"not a regular file.*name another"):
+            write(tmp_path / name, b"new")
+    assert (set(tmp_path.iterdir()), (tmp_path / "target").read_text()) == (before, "kept")

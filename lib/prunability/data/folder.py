@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -15,6 +14,7 @@ from safetensors.torch import save_file
 
 from prunability.data.images import SPLITS, TITLES, ImageSet, checksum, image_set
 from prunability.foundation.errors import PrunabilityError
+from prunability.foundation.files import replacing
 
 
 def load_folder(path: Path, cache: Path) -> ImageSet:
@@ -131,10 +131,8 @@ def _read_cache(cached: Path, path: Path) -> ImageSet | None:
 
 
 def _write_cache(cached: Path, decoded: ImageSet) -> None:
-    cached.parent.mkdir(parents=True, exist_ok=True)
     tensors = {f"{split}_images": decoded.images[split] for split in SPLITS}
     tensors |= {f"{split}_labels": decoded.labels[split] for split in SPLITS}
-    partial = cached.with_suffix(f".{os.getpid()}.partial")
     facts = json.dumps({"classes": decoded.classes, "checksum": decoded.checksum})
-    save_file(tensors, partial, {"facts": facts})
-    partial.replace(cached)
+    with replacing(cached) as partial:
+        save_file(tensors, partial, {"facts": facts})

@@ -1,8 +1,10 @@
-"""Files: whether a folder can be written, checksums, and JSON that several processes share."""
+"""Files: whether a folder can be written, whole files or none, checksums, and JSON that several processes share."""
 
 import hashlib
 import json
+import os
 import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +31,35 @@ def writable(folder: Path, what: str) -> None:
         ) from error
 
 
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A new file beside ``path``, to be written, which at the end takes its place; after an error it is removed.
+
+    Whoever reads ``path`` finds the old content or the new one, whole, also after a loss of power. The new file's
+    name is nobody else's, on any machine.
+
+    Raises:
+        PrunabilityError: what is there is a link, a device or a folder, which is never replaced.
+    """
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise PrunabilityError(f"{path} is not a regular file, and is left as it is: name another one")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{uuid.uuid4().hex[:12]}.partial")
+    try:
+        yield partial
+        with partial.open("rb+") as stream:
+            os.fsync(stream.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write(path: Path, content: bytes | str) -> None:
+    """Write a file as :func:`replacing` does; text is UTF-8."""
+    with replacing(path) as partial:
+        partial.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
 def digest(content: object) -> str:
     """SHA-256 of the canonical JSON of ``content``, in hexadecimal."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
@@ -43,8 +74,7 @@ def updated(path: Path) -> Iterator[dict[str, Any]]:
     """
     path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The lock stands elsewhere, so as not to be published.
-    with FileLock(Path(tempfile.gettempdir()) / f"prunability-{digest(str(path))[:16]}.lock"):
+    with FileLock(path.with_name(f".{path.name}.lock")):
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):
@@ -53,7 +83,4 @@ def updated(path: Path) -> Iterator[dict[str, Any]]:
         yield content
         # What is no number is null, for JSON has no word for it.
         plain = json.loads(json.dumps(dict(sorted(content.items()))), parse_constant=lambda _: None)
-        text = json.dumps(plain, indent=1, ensure_ascii=False)
-        partial = path.with_suffix(".partial")
-        partial.write_text(text + "\n", encoding="utf-8")
-        partial.replace(path)
+        write(path, json.dumps(plain, indent=1, ensure_ascii=False) + "\n")

@@ -7,7 +7,6 @@ Many processes may read and write one store: what is saved is united with what i
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -20,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from prunability.foundation.errors import PrunabilityError, explain
-from prunability.foundation.files import digest
+from prunability.foundation.files import digest, write
 from prunability.records.locks import writing
 from prunability.training.config import RunConfig
 from prunability.training.course import Result
@@ -149,7 +148,7 @@ class RunStore:
             elif known is not None and known != over:
                 kept, lost = known, record
             if kept != known:
-                self._write(self.path(record.config), _text(kept).encode())
+                write(self.path(record.config), _text(kept))
             if lost is not None:
                 self._weights(lost.config, lost.weights).unlink(missing_ok=True)
             self.checkpoint(record.config).unlink(missing_ok=True)
@@ -162,7 +161,7 @@ class RunStore:
         content = save(tensors)
         checksum = hashlib.sha256(content).hexdigest()
         with writing(self.folder, config):
-            self._write(self._weights(config, checksum), content)
+            write(self._weights(config, checksum), content)
         return checksum
 
     def load_weights(self, record: Record) -> tuple[State, State]:
@@ -186,15 +185,6 @@ class RunStore:
 
     def _weights(self, config: RunConfig, checksum: str) -> Path:
         return self.folder / f"{config.hash}.{checksum[:16]}.safetensors"
-
-    def _write(self, path: Path, content: bytes) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(f".{os.getpid()}.partial")
-        with partial.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(path)
 
 
 def united(known: Record, new: Record) -> Record:

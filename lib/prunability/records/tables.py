@@ -18,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from prunability.data.images import TITLES, DataFacts
 from prunability.foundation.errors import PrunabilityError, explain
 from prunability.foundation.execution import PACKAGE
+from prunability.foundation.files import replacing
 from prunability.records.store import SCHEMA, Record
 from prunability.training.config import VERSION
 from prunability.training.course import Result
@@ -82,10 +83,8 @@ def write(path: Path, table: Published) -> None:
     columns = {name: [row.get(name) for row in rows] for name in names}
     facts = json.dumps(asdict(table.origin) | {"data": table.origin.data._asdict()}, ensure_ascii=False)
     written = pa.table(columns).replace_schema_metadata({METADATA: facts.encode()})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    parquet.write_table(written, partial, compression="zstd")
-    partial.replace(path)
+    with replacing(path) as partial:
+        parquet.write_table(written, partial, compression="zstd")
 
 
 def read(path: Path) -> Published:

@@ -17,7 +17,7 @@ from traitlets.config import Config
 
 from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.execution import cores, project_root
-from prunability.foundation.files import writable
+from prunability.foundation.files import writable, write
 from prunability.foundation.processes import as_they_end
 from prunability.records.runner import Snapshot
 from prunability.records.sources import Chosen, check, choose, gather
@@ -122,7 +122,7 @@ def _execute(path: Path, parameters: dict[str, Any], folder: Path) -> Path:
             nbformat.read(executed, as_version=4), [parameters.get(key, "") for key in ("figures", "runs")]
         )
     text = nbformat.writes(notebook)
-    (folder / "notebooks" / path.name).write_text(text if text.endswith("\n") else text + "\n", encoding="utf-8")
+    write(folder / "notebooks" / path.name, text if text.endswith("\n") else text + "\n")
     return publish(notebook, path.stem, folder, list(_known()))
 
 

@@ -9,7 +9,7 @@ from nbconvert import MarkdownExporter
 from nbformat import NotebookNode, from_dict
 from traitlets.config import Config
 
-from prunability.foundation.files import updated
+from prunability.foundation.files import updated, write
 from prunability.report.figures.style import FURTHER, KEY
 
 # Parameters are not shown: they name places, and whether a PDF was asked for is no matter of the page.
@@ -52,7 +52,7 @@ def publish(notebook: NotebookNode, name: str, folder: Path, known: Collection[s
     ``known`` any more.
     """
     page = folder / f"{name}.md"
-    page.write_text(page_of(notebook), encoding="utf-8")
+    write(page, page_of(notebook))
     with updated(folder / "manifest.json") as sections:
         before = {figure for section in sections.values() for figure in section["figures"]}
         for gone in set(sections) - set(known):

@@ -6,12 +6,13 @@ from prunability.analysis.tables import compared, runs_table
 from prunability.data.images import identity
 from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.execution import Execution
-from prunability.foundation.files import writable
+from prunability.foundation.files import writable, write
+from prunability.records import tables
 from prunability.records.runner import survey
 from prunability.records.schema import document
 from prunability.records.sources import of_study
 from prunability.records.store import RunStore
-from prunability.records.tables import Origin, Published, find, read, source_checksum, table_path, write
+from prunability.records.tables import Origin, Published, find, read, source_checksum, table_path
 from prunability.records.workers import lacking
 from prunability.report.curves import Curves
 from prunability.studies import Study
@@ -57,8 +58,8 @@ def publish(table: Published, execution: Execution) -> Path:
     """Write the published table of a study and the page that documents it; returns the table's path."""
     path = table_path(execution.results, table.origin.study, table.origin.profile)
     writable(path.parent, "results")
-    write(path, table)
-    path.with_suffix(".md").write_text(document(table), encoding="utf-8")
+    tables.write(path, table)
+    write(path.with_suffix(".md"), document(table))
     return path
 
 

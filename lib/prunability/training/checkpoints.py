@@ -1,6 +1,5 @@
 """What a long training has reached, so that a kill costs minutes of it and a limit of time nothing."""
 
-import os
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 import torch
 
+from prunability.foundation.files import replacing
 from prunability.training.config import RunConfig
 from prunability.training.course import Course
 
@@ -23,17 +23,12 @@ class OutOfTimeError(Exception):
 
 def keep(path: Path, config: RunConfig, course: Course, state: Mapping[str, Any]) -> None:
     """Write what a training has reached at an epoch's end, atomically; its draws follow from the epoch."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.partial")
     content = {
         "run": config.seed_key("checkpoint")[0], "curve": course.curve, "total": course.total,
         "steps": course.steps, "close": course.close, "known": course.known, **state,
     }  # fmt: skip
-    with partial.open("wb") as stream:
-        torch.save(content, stream)
-        stream.flush()
-        os.fsync(stream.fileno())
-    partial.replace(path)
+    with replacing(path) as partial:
+        torch.save(content, partial)
 
 
 def resume(path: Path, config: RunConfig, course: Course, names: tuple[str, ...]) -> dict[str, Any] | None:

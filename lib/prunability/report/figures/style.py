@@ -16,6 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.rcsetup import cycler
 from PIL import Image
 
+from prunability.foundation.files import replacing, write
+
 # The key of what an executed notebook says of a figure.
 KEY = "prunability"
 # Formats that are written when asked for, and the metadata in which each would hold a date.
@@ -132,13 +134,14 @@ def save(
         for ending, dated in FURTHER.items():
             path = folder / f"{name}.{ending}"
             if ending in further:
-                figure.savefig(path, metadata={dated: None})
+                with replacing(path) as partial:
+                    figure.savefig(partial, format=ending, metadata={dated: None})
             else:
                 path.unlink(missing_ok=True)
     plt.close(figure)
     text = numbers.to_csv(index=False, float_format="%.10g", lineterminator="\n").encode()
-    (folder / f"{name}.png").write_bytes(picture)
-    (folder / f"{name}.csv").write_bytes(text)
+    write(folder / f"{name}.png", picture)
+    write(folder / f"{name}.csv", text)
     return Drawn(figure, name, note, picture, text, provenance)
 
 
