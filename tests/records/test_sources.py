@@ -22,6 +22,7 @@ from prunability.records.tables import Published, table_path, write
 from prunability.report.curves import Curves
 from prunability.report.figures import style
 from prunability.report.session import Parameters, Session
+from prunability.studies import order
 from prunability.studies.grid import Study
 from prunability.training.config import EARLIEST, VERSION, RunConfig
 
@@ -35,12 +36,21 @@ def shown(execution: Execution) -> Chosen:
 
 
 def test_own_runs_are_made_and_published_ones_are_only_shown(
-    made: tuple[Study, Execution], table: Published, fresh: Execution
+    made: tuple[Study, Execution], table: Published, fresh: Execution, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(table_path(fresh.results, "correlation", "smoke"), replace(table, records=table.records[:4]))
     found = gather(shown(fresh), fresh)
     assert found.words == "Runs on digits: 4 from the published table; 2 of the study's runs are missing."
     assert found.records == list(table.records[:4])
+    monkeypatch.setattr(order, "BLOCK", 2)
+    first, *others = order.blocks(shown(fresh).study)
+    part = [record for record in table.records if record.config in [*first, others[0][0]]]
+    write(table_path(fresh.results, "correlation", "smoke"), replace(table, records=tuple(part)))
+    assert gather(shown(fresh), fresh).words == (
+        "Runs on digits: 3 from the published table; 3 of the study's runs are missing. "
+        "Whole are 1 of its 3 blocks, each a balanced choice of settings with one seed."
+    )
+    monkeypatch.undo()
     assert not fresh.runs.exists()
     RunStore(fresh.runs).save(table.records[0])  # finished, and without weights
     found = gather(own(fresh), fresh)

@@ -16,6 +16,7 @@ from prunability.records.store import Record
 from prunability.records.tables import Published
 from prunability.records.workers import lacking
 from prunability.studies import Study, expand, find_profile, having
+from prunability.studies.order import blocks
 from prunability.training.config import VERSION
 
 From = Literal["own", "published"]
@@ -34,7 +35,8 @@ class Gathered:
     """The finished runs of a study, on which images, where from, how many it lacks, and made by which version.
 
     ``instead_of`` is the source that the profile names where the images are others. ``without`` names the
-    measures that no run has.
+    measures that no run has. ``blocks`` says how many of the study's blocks, in which runs are made where time is
+    short, are whole, and how many there are.
     """
 
     records: list[Record]
@@ -44,6 +46,7 @@ class Gathered:
     version: int = VERSION
     instead_of: str = ""
     without: tuple[str, ...] = ()
+    blocks: tuple[int, int] = (1, 1)
 
     @property
     def words(self) -> str:
@@ -52,6 +55,9 @@ class Gathered:
         runs = f"{len(self.records)} from the {self.origin}" if self.records else "none"
         made = f", made by version {self.version} of the protocol" if self.version != VERSION else ""
         said = f"Runs on {self.title}: {runs}{made}{lacking}."
+        whole, blocks = self.blocks
+        if self.missing and blocks > 1:
+            said += f" Whole are {whole} of its {blocks} blocks, each a balanced choice of settings with one seed."
         if self.instead_of:
             said += f" The profile names {self.instead_of}: the runs shown are on other images."
         if self.without:
@@ -131,7 +137,9 @@ def gather(chosen: Chosen, execution: Execution, snapshot: Snapshot | None = Non
     study, table = chosen.study, chosen.table
     if table is None:
         done = completed(snapshot or check(study, execution)).done
-        return Gathered(done, study.data.title, "run store", len(study.runs) - len(done))
+        return Gathered(
+            done, study.data.title, "run store", len(study.runs) - len(done), blocks=_whole(study, done)
+        )
     records = of_study(study, table.records)
     if not records:
         raise PrunabilityError(
@@ -151,7 +159,14 @@ def gather(chosen: Chosen, execution: Execution, snapshot: Snapshot | None = Non
         table.version,
         "" if study.data.title == named else named,
         tuple(without),
+        _whole(study, records),
     )
+
+
+def _whole(study: Study, records: Sequence[Record]) -> tuple[int, int]:
+    """How many blocks of a study have all their runs, and how many there are."""
+    done, all_blocks = {record.config for record in records}, blocks(study)
+    return sum(done.issuperset(block) for block in all_blocks), len(all_blocks)
 
 
 def check(study: Study, execution: Execution) -> Snapshot:
