@@ -28,7 +28,7 @@ from prunability.measures.search import (
     RESOLUTION,
     Pruner,
     loss_curve,
-    prunability,
+    prunabilities,
     prunable,
 )
 from prunability.training.config import NiNConfig, RunConfig, TrainingConfig
@@ -60,7 +60,7 @@ def compare(run: TrainedRun, pruner: Pruner) -> dict[str, Any]:
         return [generator("benchmark", draw) if pruner == "random" else None for draw in range(count)]
 
     start = time.perf_counter()
-    found, scan = prunability(run.variants, run.train_loss, pruner, [HEADLINE], draws())
+    found, scan = prunabilities(run.variants, run.train_loss, pruner, [HEADLINE], draws())
     middle = time.perf_counter()
     curve = loss_curve(run.variants, pruner, draws())
     end = time.perf_counter()

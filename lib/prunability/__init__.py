@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from prunability.foundation.errors import PrunabilityError
     from prunability.foundation.execution import Execution
     from prunability.measures import Measure, TrainedRun, measure
-    from prunability.measures.search import Tolerance, prunability
+    from prunability.measures.own import measures_of, prunability, pruning_curve
+    from prunability.measures.search import Tolerance
     from prunability.records.runner import complete
     from prunability.records.store import Record, RunStore
     from prunability.report.session import open_session
@@ -48,7 +49,8 @@ _PLACES = {
     "foundation.errors": ("PrunabilityError",),
     "foundation.execution": ("Execution",),
     "measures": ("Measure", "TrainedRun", "measure"),
-    "measures.search": ("Tolerance", "prunability"),
+    "measures.own": ("measures_of", "prunability", "pruning_curve"),
+    "measures.search": ("Tolerance",),
     "records.runner": ("complete",),
     "records.store": ("Record", "RunStore"),
     "report.session": ("open_session",),
@@ -76,10 +78,12 @@ __all__ = [
     "complete",
     "load_images",
     "measure",
+    "measures_of",
     "open_session",
     "open_study",
     "prepare",
     "prunability",
+    "pruning_curve",
     "train",
 ]
 

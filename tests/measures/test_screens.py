@@ -13,7 +13,16 @@ from torch.nn import functional as F
 from helpers import DEVICES, slow_answer, small_convolution
 from prunability.measures import TrainedRun
 from prunability.measures.chance import LOG_ODDS, examples_needed, random_examples, refuted
-from prunability.measures.search import PRUNERS, SWEEP, Pruner, Tolerance, keep_steps, prunability, prunable, pruned
+from prunability.measures.search import (
+    PRUNERS,
+    SWEEP,
+    Pruner,
+    Tolerance,
+    keep_steps,
+    prunabilities,
+    prunable,
+    pruned,
+)
 from prunability.measures.variants import LEAST_SHARE, Variants, screen_of
 from prunability.training.layers import Linear
 
@@ -21,7 +30,7 @@ from prunability.training.layers import Linear
 def both(variants: Variants, loss: float, pruner: Pruner, resolution: int, **options: Any) -> float:
     """A screened scan equals one that evaluates all levels on everything; returns its screen's share."""
     draws: list[Any] = [torch.Generator().manual_seed(k) for k in range(3)] if pruner == "random" else [None]
-    found, scan = prunability(variants, loss, pruner, SWEEP, draws, resolution, **options)
+    found, scan = prunabilities(variants, loss, pruner, SWEEP, draws, resolution, **options)
     draws = [torch.Generator().manual_seed(k) for k in range(3)] if pruner == "random" else [None]
     weights = prunable(variants.network)
     steps = [keep_steps(weights, pruner, resolution, draw) for draw in draws]

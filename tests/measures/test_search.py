@@ -17,7 +17,7 @@ from prunability.measures.search import (
     Tolerance,
     keep_steps,
     loss_curve,
-    prunability,
+    prunabilities,
     prunable,
     pruned,
 )
@@ -44,7 +44,7 @@ def check(net: nn.Module, x: Tensor, y: Tensor, pruner: Pruner, grid: int, at_on
         loss = F.cross_entropy(net(x), y).item()
     slow = slow_losses(net, x, y, pruner, grid, orders)
     tolerances = [HEADLINE, *SWEEP]
-    found, scan = prunability(Variants(net, x, y), loss, pruner, tolerances, draws, grid, at_once)
+    found, scan = prunabilities(Variants(net, x, y), loss, pruner, tolerances, draws, grid, at_once)
     assert found == {tolerance: slow_answer(slow, tolerance.limit(loss)) for tolerance in tolerances}
     assert scan.examples <= at_once * grid * len(y) * len(draws)
 
@@ -94,7 +94,7 @@ def test_a_bump_below_the_answer() -> None:
     assert curve[1] > 0.1 > curve[2]
     check(net, x, y, "magnitude", 6, 1)
     loss = F.cross_entropy(net(x), y).item()
-    found, _ = prunability(Variants(net, x, y), loss, "magnitude", [HEADLINE], resolution=6)
+    found, _ = prunabilities(Variants(net, x, y), loss, "magnitude", [HEADLINE], resolution=6)
     assert found[HEADLINE] == 1 / 6
 
 
@@ -106,7 +106,7 @@ def test_only_the_whole_network_is_admissible() -> None:
     y = torch.zeros(3, dtype=torch.long)
     strict = Tolerance("absolute", 1e-6)
     loss = F.cross_entropy(net(x), y).item()
-    found, _ = prunability(Variants(net, x, y), loss, "magnitude", [strict], resolution=2)
+    found, _ = prunabilities(Variants(net, x, y), loss, "magnitude", [strict], resolution=2)
     assert found[strict] == 1.0
     check(net, x, y, "magnitude", 2, 1)
 
@@ -158,7 +158,7 @@ def test_trained_network_on_each_device(trained: TrainedRun, pruner: Pruner, dev
     variants = Variants(net, trained.data.train_images.to(device), trained.data.train_labels.to(device))
     variants.batched = batched  # as one computation over variants, or one by one
     draws: list[Any] = [torch.Generator().manual_seed(k) for k in range(2)] if pruner == "random" else [None]
-    found, scan = prunability(variants, trained.train_loss, pruner, SWEEP, draws)
+    found, scan = prunabilities(variants, trained.train_loss, pruner, SWEEP, draws)
     draws = [torch.Generator().manual_seed(k) for k in range(2)] if pruner == "random" else [None]
     variants.batched = False
     curve = loss_curve(variants, pruner, draws)

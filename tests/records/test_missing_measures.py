@@ -10,7 +10,7 @@ from prunability.analysis.tables import runs_table
 from prunability.cli import app
 from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.execution import Execution
-from prunability.measures import REGISTRY, Measure, TrainedRun, measure
+from prunability.measures import REGISTRY, Measurable, Measure, measure
 from prunability.records import workers
 from prunability.records.runner import complete, survey
 from prunability.records.store import Measured, RunStore
@@ -25,7 +25,7 @@ def test_a_new_measure_needs_no_training(
     monkeypatch.setattr(workers, "trained", lambda *_: pytest.fail("trained again"))
 
     @measure(Measure("largest_weight", "", "norms", ""))
-    def largest_weight(run: TrainedRun) -> dict[str, float]:
+    def largest_weight(run: Measurable) -> dict[str, float]:
         return {"largest_weight": max(t.abs().max().item() for t in run.network.parameters())}
 
     before = survey(study, execution)

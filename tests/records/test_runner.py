@@ -16,7 +16,7 @@ import torch
 from prunability.analysis.tables import left_out, runs_table
 from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.execution import Execution
-from prunability.measures import REGISTRY, Estimated, TrainedRun
+from prunability.measures import REGISTRY, Estimated, Measurable
 from prunability.records import runner, workers
 from prunability.records.runner import _attempt, complete, fleets, survey
 from prunability.records.schema import FIELDS
@@ -160,7 +160,7 @@ def test_what_bfloat16_was_trusted_to_is_in_the_record(
 ) -> None:
     group = REGISTRY["path_norm"]
 
-    def looked(run: TrainedRun) -> Mapping[str, float | Estimated]:
+    def looked(run: Measurable) -> Mapping[str, float | Estimated]:
         run.screens |= {"magnitude": 0.03, "random": None}
         return group.function(run)
 

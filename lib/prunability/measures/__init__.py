@@ -6,27 +6,21 @@ They use training, data and foundation.
 from importlib import import_module
 from pkgutil import iter_modules
 
-from prunability.measures.base import (
-    REGISTRY,
-    Estimated,
-    Group,
-    Measure,
-    TrainedRun,
-    UndefinedMeasureError,
-    all_measures,
-    measure,
-)
+from prunability.measures.base import REGISTRY, Estimated, Group, Measure, all_measures, measure, take
+from prunability.measures.subject import Measurable, TrainedRun, UndefinedMeasureError
 
 __all__ = [
     "HEADLINE_MEASURE",
     "REGISTRY",
     "Estimated",
     "Group",
+    "Measurable",
     "Measure",
     "TrainedRun",
     "UndefinedMeasureError",
     "all_measures",
     "measure",
+    "take",
 ]
 
 # In this order they stand in tables and pages.

@@ -8,11 +8,11 @@ import math
 
 import torch
 
-from prunability.foundation.seeding import generator
-from prunability.measures.base import Estimated, Measure, TrainedRun, measure, standard_error
+from prunability.measures.base import Estimated, Measure, measure, standard_error
 from prunability.measures.flatness import SIGMAS, sigma
 from prunability.measures.pruning import random_prunability
 from prunability.measures.search import HEADLINE, RESOLUTION, keep_steps, pruned
+from prunability.measures.subject import Measurable
 from prunability.measures.variants import Weights
 
 CONFIDENCE = 0.05
@@ -24,7 +24,7 @@ LAMBDA = 1.0
 DRAWS = 5
 
 
-def training_error(run: TrainedRun, weights: Weights) -> float:
+def training_error(run: Measurable, weights: Weights) -> float:
     """Fraction of the training set that the folded network with other weights misclassifies."""
     outputs = run.variants.outputs([weights])[0]
     return (outputs.argmax(1) != run.data.train_labels).double().mean().item()
@@ -41,7 +41,7 @@ def training_error(run: TrainedRun, weights: Weights) -> float:
         of_prunability="made from it",
     )
 )
-def compression_bound(run: TrainedRun) -> dict[str, float]:
+def compression_bound(run: Measurable) -> dict[str, float]:
     """An Occam bound on the test error of the network pruned to its prunability α.
 
     Code: which k = ⌈αd⌉ of the d weights are kept, log₂ C(d, k) bits, 32 bits for each kept weight and each
@@ -72,7 +72,7 @@ def compression_bound(run: TrainedRun) -> dict[str, float]:
         of_prunability="made from it",
     )
 )
-def dropout_bound(run: TrainedRun) -> dict[str, Estimated]:
+def dropout_bound(run: Measurable) -> dict[str, Estimated]:
     """A PAC-Bayes bound on the expected test error of the network with weights dropped at random.
 
     Each weight W is kept with probability α, the random prunability at the headline tolerance (the dropout
@@ -85,7 +85,7 @@ def dropout_bound(run: TrainedRun) -> dict[str, Estimated]:
     scale = max(s for s in SIGMAS if s <= sigma(run, magnitude_aware=False).value)
     errors = []
     for draw in range(DRAWS):
-        draws = generator(*run.config.seed_key("dropout bound"), draw)
+        draws = run.draws("dropout bound", draw)
         moved = {}
         for name, tensor in run.parameters.items():
             drawn = tensor.cpu() + scale * torch.randn(tensor.shape, generator=draws)

@@ -9,10 +9,10 @@ from torch import Tensor
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from prunability.foundation.seeding import generator
-from prunability.measures.base import Estimated, Measure, TrainedRun, UndefinedMeasureError, measure
+from prunability.measures.base import Estimated, Measure, measure
 from prunability.measures.flatness import vector
 from prunability.measures.sharpness import ascent, differentiable
+from prunability.measures.subject import Measurable, UndefinedMeasureError
 from prunability.measures.variants import Weights
 from prunability.training.loop import evaluation_batch
 
@@ -25,7 +25,7 @@ GROUP = 50
 LEAST_GROUPS = 20
 
 
-def hessian_vector(run: TrainedRun, parameters: Weights, direction: Tensor) -> Tensor:
+def hessian_vector(run: Measurable, parameters: Weights, direction: Tensor) -> Tensor:
     """H·v, float64 [ω], by differentiating the gradient (Pearlmutter 1994)."""
     images, labels = run.data.train_images, run.data.train_labels
     pieces = direction.split([tensor.numel() for tensor in parameters.values()])
@@ -43,7 +43,7 @@ def hessian_vector(run: TrainedRun, parameters: Weights, direction: Tensor) -> T
 @measure(
     Measure("hessian_trace", "Hessian trace", "flatness", "Hutchinson 1990; Yao et al. 2020", "tr ∇²L(w)", "nats")
 )
-def hessian_trace(run: TrainedRun) -> dict[str, Estimated]:
+def hessian_trace(run: Measurable) -> dict[str, Estimated]:
     """The trace, with the standard error over random probes. Defined on every network.
 
     The logits z are piecewise linear in every single weight and bias, so the trace is that of the
@@ -53,9 +53,10 @@ def hessian_trace(run: TrainedRun) -> dict[str, Estimated]:
     50 one probe is as exact as N/50 probes of the whole training set. The noise is in products of two
     examples of a group; the least sure examples, whose gradients are largest, go to different groups.
     """
+    run.piecewise_linear()
     parameters, images = differentiable(run.parameters), run.data.train_images
     shape = (PROBES, len(images), run.data.classes)
-    signs = torch.randint(2, shape, generator=generator(*run.config.seed_key("trace probes"))) * 2 - 1
+    signs = torch.randint(2, shape, generator=run.draws("trace probes")) * 2 - 1
     signs = signs.to(run.train_logits)
     sureness = run.train_logits.softmax(1).gather(1, run.data.train_labels[:, None])[:, 0]
     order, count = sureness.argsort(stable=True), min(len(images), max(LEAST_GROUPS, len(images) // GROUP))
@@ -88,7 +89,7 @@ def hessian_trace(run: TrainedRun) -> dict[str, Estimated]:
         "nats",
     )
 )
-def hessian_top_eigenvalue(run: TrainedRun) -> dict[str, float]:
+def hessian_top_eigenvalue(run: Measurable) -> dict[str, float]:
     """The largest eigenvalue, by Lanczos, to a few percent: where two lie closer, it may be the second.
 
     It starts from the gradient at the last corner of the ascent to the worst case, which lies mostly along
@@ -97,7 +98,7 @@ def hessian_top_eigenvalue(run: TrainedRun) -> dict[str, float]:
     """
     parameters, start = differentiable(run.parameters), vector(ascent(run).slope)
     if not start.norm() > 0:
-        draws = generator(*run.config.seed_key("Lanczos start"))
+        draws = run.draws("Lanczos start")
         start = torch.randn(len(start), generator=draws, dtype=torch.float64).to(start)
     return {"hessian_top_eigenvalue": top_eigenvalue(partial(hessian_vector, run, parameters), start)}
 

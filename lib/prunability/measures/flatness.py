@@ -10,18 +10,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from prunability.foundation.seeding import generator
-from prunability.measures.base import (
-    Estimated,
-    Measure,
-    TrainedRun,
-    UndefinedMeasureError,
-    measure,
-    shared,
-    standard_error,
-)
+from prunability.measures.base import Estimated, Measure, measure, shared, standard_error
 from prunability.measures.output import JIANG
 from prunability.measures.search import HEADLINE
+from prunability.measures.subject import Measurable, UndefinedMeasureError
 from prunability.measures.variants import Weights
 
 # Standard deviations tried, from the largest down, ten a decade.
@@ -35,9 +27,9 @@ MAGNITUDE_OFFSET = 1e-3
 FEW = 50
 
 
-def noise(run: TrainedRun, draw: int, magnitude_aware: bool) -> Weights:
+def noise(run: Measurable, draw: int, magnitude_aware: bool) -> Weights:
     """Standard normal noise on each parameter, times its magnitude if ``magnitude_aware``; σ = 1."""
-    draws = generator(*run.config.seed_key("weight noise"), draw)
+    draws = run.draws("weight noise", draw)
     parts = {}
     for name, tensor in run.parameters.items():
         part = torch.randn(tensor.shape, generator=draws).to(tensor)
@@ -45,13 +37,13 @@ def noise(run: TrainedRun, draw: int, magnitude_aware: bool) -> Weights:
     return parts
 
 
-def examples_of_draws(run: TrainedRun) -> list[Tensor]:
+def examples_of_draws(run: Measurable) -> list[Tensor]:
     """The indices of the examples that each draw of the noise is evaluated on: random parts, all N five times.
 
     The loss under noise differs more from draw to draw than from example to example: forty draws on an
     eighth of the examples each cost what five draws on all do and have far less variance.
     """
-    draws = generator(*run.config.seed_key("noise examples"))
+    draws = run.draws("noise examples")
     count, device = len(run.data.train_labels), run.data.train_labels.device
     parts = [part for _ in range(VISITS) for part in torch.randperm(count, generator=draws).tensor_split(PARTS)]
     return [part.to(device) for part in parts if len(part)]
@@ -69,7 +61,7 @@ def grouped(parts: list[Tensor], most: int) -> list[list[int]]:
 
 
 @shared
-def sigma(run: TrainedRun, magnitude_aware: bool) -> Estimated:
+def sigma(run: Measurable, magnitude_aware: bool) -> Estimated:
     """The largest standard deviation σ with E[L(w + σ·noise)] ≤ L(w) + ε, ε the headline tolerance.
 
     The expectation is the mean over draws, each with its examples, that are the same for every σ. The
@@ -153,7 +145,7 @@ def vector(parameters: Weights) -> Tensor:
     ),
     version=2,
 )  # fmt: skip
-def pacbayes(run: TrainedRun) -> dict[str, Estimated]:
+def pacbayes(run: Measurable) -> dict[str, Estimated]:
     """1/σ² and the bounds' complexity terms, the same noise on every weight and bias.
 
     The loss under noise is a mean over 40 draws, each on an eighth of the examples, the same for every σ.
@@ -192,7 +184,7 @@ def pacbayes(run: TrainedRun) -> dict[str, Estimated]:
     ),
     version=2,
 )
-def pacbayes_magnitude(run: TrainedRun) -> dict[str, Estimated]:
+def pacbayes_magnitude(run: Measurable) -> dict[str, Estimated]:
     """1/σ′² and the bounds, with noise σ′ times each weight's magnitude, ε = 0.001. Undefined where σ′ is."""
     found, examples = sigma(run, magnitude_aware=True), len(run.data.train_labels)
     here, start = vector(run.parameters), vector(run.initial_parameters)

@@ -9,19 +9,20 @@ import math
 import torch
 from torch.func import functional_call
 
-from prunability.measures.base import Measure, TrainedRun, UndefinedMeasureError, measure, shared
+from prunability.measures.base import Measure, measure, shared
 from prunability.measures.output import JIANG, margin
 from prunability.measures.search import prunable
+from prunability.measures.subject import Measurable, UndefinedMeasureError
 
 
 @shared
-def frobenius_norms(run: TrainedRun) -> dict[str, float]:
+def frobenius_norms(run: Measurable) -> dict[str, float]:
     """‖W_i‖²_F of each weight tensor, by name."""
     return {name: weight.double().square().sum().item() for name, weight in prunable(run.folded).items()}
 
 
 @shared
-def frobenius_distances(run: TrainedRun) -> dict[str, float]:
+def frobenius_distances(run: Measurable) -> dict[str, float]:
     """‖W_i − W_i⁰‖²_F of each weight tensor, by name; W⁰ at initialisation."""
     initial = prunable(run.folded_initial)
     return {
@@ -49,7 +50,7 @@ def geometric(log_of_product: float, layers: int) -> float:
 @measure(
     Measure("parameter_norm", "parameter norm", "norms", f"{JIANG}, eq. 42", "Σ‖W_i‖²_F"),
 )
-def parameter_norm(run: TrainedRun) -> dict[str, float]:
+def parameter_norm(run: Measurable) -> dict[str, float]:
     """Σ over layers of ‖W_i‖²_F. Defined on every network."""
     return {"parameter_norm": sum(frobenius_norms(run).values())}
 
@@ -57,7 +58,7 @@ def parameter_norm(run: TrainedRun) -> dict[str, float]:
 @measure(
     Measure("distance_from_initialisation", "distance from init", "norms", f"{JIANG}, eq. 40", "Σ‖W_i − W_i⁰‖²_F"),
 )
-def distance_from_initialisation(run: TrainedRun) -> dict[str, float]:
+def distance_from_initialisation(run: Measurable) -> dict[str, float]:
     """Σ over layers of ‖W_i − W_i⁰‖²_F, both folded. Defined on every network."""
     return {"distance_from_initialisation": sum(frobenius_distances(run).values())}
 
@@ -68,7 +69,7 @@ def distance_from_initialisation(run: TrainedRun) -> dict[str, float]:
     ),
     Measure("sum_of_frobenius_norms", "Σ Frobenius", "norms", f"{JIANG}, eq. 39", "D(Π‖W_i‖²_F)^(1/D)"),
 )
-def products_of_frobenius_norms(run: TrainedRun) -> dict[str, float]:
+def products_of_frobenius_norms(run: Measurable) -> dict[str, float]:
     """Logarithm of the product, and D times its D-th root. Undefined where a layer is all zero."""
     product, layers = log_product(frobenius_norms(run)), len(frobenius_norms(run))
     return {"log_product_of_frobenius_norms": product, "sum_of_frobenius_norms": geometric(product, layers)}
@@ -84,7 +85,7 @@ def products_of_frobenius_norms(run: TrainedRun) -> dict[str, float]:
         "D(Π‖W_i‖²_F / γ²)^(1/D)",
     ),
 )  # fmt: skip
-def products_of_frobenius_norms_over_margin(run: TrainedRun) -> dict[str, float]:
+def products_of_frobenius_norms_over_margin(run: Measurable) -> dict[str, float]:
     """The product of Frobenius norms divided by γ². Undefined where γ ≤ 0 or a layer is all zero."""
     product = log_product(frobenius_norms(run)) - 2 * math.log(margin(run))
     return {
@@ -95,12 +96,13 @@ def products_of_frobenius_norms_over_margin(run: TrainedRun) -> dict[str, float]
 
 @shared
 @torch.no_grad()
-def sum_over_paths(run: TrainedRun) -> float:
+def sum_over_paths(run: Measurable) -> float:
     """Σ over outputs of the network with every parameter squared on an image of ones: one forward pass.
 
     It sums, over all paths from an input or a bias to an output, the product of the squared parameters on
     the path; pooling takes the mean over its paths.
     """
+    run.piecewise_linear()
     squared = {name: tensor.double().square() for name, tensor in run.folded.state_dict().items()}
     ones = torch.ones_like(run.data.train_images[:1], dtype=torch.float64)
     outputs: torch.Tensor = functional_call(run.folded, squared, (ones,))
@@ -108,7 +110,7 @@ def sum_over_paths(run: TrainedRun) -> float:
 
 
 @measure(Measure("path_norm", "path norm", "norms", f"{JIANG}, eq. 44", "Σ_k f_{w²}(1)_k"))
-def path_norm(run: TrainedRun) -> dict[str, float]:
+def path_norm(run: Measurable) -> dict[str, float]:
     """Σ over outputs of f_{w²}(1), the squared path norm of Neyshabur et al. 2015. Always defined."""
     return {"path_norm": sum_over_paths(run)}
 
@@ -116,6 +118,6 @@ def path_norm(run: TrainedRun) -> dict[str, float]:
 @measure(
     Measure("path_norm_over_margin", "path norm / margin", "norms", f"{JIANG}, eq. 43", "Σ_k f_{w²}(1)_k / γ²"),
 )
-def path_norm_over_margin(run: TrainedRun) -> dict[str, float]:
+def path_norm_over_margin(run: Measurable) -> dict[str, float]:
     """The path norm divided by γ². Undefined where γ ≤ 0."""
     return {"path_norm_over_margin": sum_over_paths(run) * margin(run) ** -2}

@@ -94,7 +94,8 @@ def first_admissible(
         at_once: levels evaluated side by side; by default what suits the device.
     """
     total, width, device = len(variants.labels), at_once or variants.at_once, variants.labels.device
-    screen = screen_of(variants, (levels[k]()[0] for k in range(0, len(levels), -(-len(levels) // SAMPLES))))
+    every = max(1, -(-len(levels) // SAMPLES))
+    screen = screen_of(variants, (level()[0] for level in levels[::every]))
     first: list[int | None] = [None] * len(limits)
     unresolved = set(range(len(limits)))
     hardness = torch.ones(total, dtype=torch.float64, device=device)

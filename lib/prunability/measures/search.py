@@ -58,12 +58,14 @@ SWEEP = (
 
 
 def prunable(network: nn.Module) -> Weights:
-    """Every convolution and linear weight tensor; neither biases nor BatchNorm's parameters."""
-    return {
-        f"{name}.weight": module.weight.detach()
-        for name, module in network.named_modules()
-        if isinstance(module, nn.Conv2d | nn.Linear)
-    }
+    """Every convolution and linear weight tensor; neither biases nor the parameters of normalisations."""
+    found = {}
+    for name, module in network.named_modules():
+        if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear):
+            found[f"{name}.weight".removeprefix(".")] = module.weight.detach()
+        elif isinstance(module, nn.MultiheadAttention) and module.in_proj_weight is not None:
+            found[f"{name}.in_proj_weight".removeprefix(".")] = module.in_proj_weight.detach()
+    return found
 
 
 def keep_steps(
@@ -116,7 +118,7 @@ def pruned(weights: Weights, steps: Weights, step: int) -> Weights:
     }
 
 
-def prunability(
+def prunabilities(
     variants: Variants,
     loss: float,
     pruner: Pruner,

@@ -7,9 +7,10 @@ import torch
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from prunability.measures.base import Measure, TrainedRun, UndefinedMeasureError, measure, shared
+from prunability.measures.base import Measure, measure, shared
 from prunability.measures.output import JIANG
 from prunability.measures.search import HEADLINE
+from prunability.measures.subject import Measurable, UndefinedMeasureError
 from prunability.measures.variants import Weights
 from prunability.training.loop import evaluation_batch
 
@@ -24,7 +25,7 @@ def differentiable(parameters: Weights) -> Weights:
     return {name: tensor.clone().requires_grad_() for name, tensor in parameters.items()}
 
 
-def gradient(run: TrainedRun, moved: Weights) -> tuple[float, Weights]:
+def gradient(run: Measurable, moved: Weights) -> tuple[float, Weights]:
     """The mean loss at moved weights, in nats, and its gradient there."""
     parameters = differentiable(moved)
     images, labels = run.data.train_images, run.data.train_labels
@@ -51,13 +52,13 @@ class Ascent:
     slope: Weights
 
 
-def corner(run: TrainedRun, signs: Weights, radius: float) -> Weights:
+def corner(run: Measurable, signs: Weights, radius: float) -> Weights:
     """The weights w + radius · signs."""
     return {name: torch.add(tensor, signs[name], alpha=radius) for name, tensor in run.parameters.items()}
 
 
 @shared
-def ascent(run: TrainedRun) -> Ascent:
+def ascent(run: Measurable) -> Ascent:
     """Corners of growing boxes, each where the gradient at the corner before points to, up to the tolerance."""
     limit = HEADLINE.limit(run.train_loss)
     _, slope = gradient(run, run.parameters)
@@ -79,7 +80,7 @@ def ascent(run: TrainedRun) -> Ascent:
         "1/α²",
     )
 )
-def worst_case_sharpness(run: TrainedRun) -> dict[str, float]:
+def worst_case_sharpness(run: Measurable) -> dict[str, float]:
     """1/α², α the half-width of the smallest box around w in which ascent exceeds L(w) + ε.
 
     For each half-width the weights go to the corner of the box that the gradient at the corner before

@@ -5,9 +5,11 @@ import math
 import torch
 from torch import Tensor, nn
 
-from prunability.measures.base import Measure, TrainedRun, UndefinedMeasureError, measure, shared
+from prunability.measures.base import Measure, measure, shared
 from prunability.measures.norms import frobenius_distances, frobenius_norms, geometric, log_product
 from prunability.measures.output import JIANG, margin
+from prunability.measures.search import prunable
+from prunability.measures.subject import Measurable, UndefinedMeasureError
 
 SEDGHI = "Sedghi et al. 2018"
 # Suffixes of names, and whether the norm is the convolution's own.
@@ -40,7 +42,7 @@ def convolution_norm(weight: Tensor, stride: int, size: tuple[int, int]) -> floa
 
 
 @shared
-def input_sizes(run: TrainedRun) -> dict[str, tuple[int, int]]:
+def input_sizes(run: Measurable) -> dict[str, tuple[int, int]]:
     """Height and width of what each convolution of the network reads, by the name of its weight."""
     sizes: dict[str, tuple[int, int]] = {}
     hooks = []
@@ -58,26 +60,23 @@ def input_sizes(run: TrainedRun) -> dict[str, tuple[int, int]]:
     return sizes
 
 
-def _norms(run: TrainedRun, exact: bool, from_start: bool) -> dict[str, float]:
-    sizes, initial = input_sizes(run), dict(run.folded_initial.named_modules())
+def _norms(run: Measurable, exact: bool, from_start: bool) -> dict[str, float]:
+    initial = prunable(run.folded_initial) if from_start else {}
     norms = {}
-    for name, module in run.folded.named_modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            weight = module.weight.detach()
-            start = initial[name]
-            assert isinstance(start, nn.Conv2d | nn.Linear)
-            if from_start:
-                weight = weight.double() - start.weight.detach().double()
-            key = f"{name}.weight"
-            if exact and isinstance(module, nn.Conv2d):
-                norms[key] = convolution_norm(weight, module.stride[0], sizes[key]) ** 2
-            else:
-                norms[key] = kernel_norm(weight) ** 2
+    for name, weight in prunable(run.folded).items():
+        moved = weight.double() - initial[name].double() if from_start else weight
+        layer = run.folded.get_submodule(name.rpartition(".")[0])
+        if exact and isinstance(layer, nn.Conv2d):
+            if layer.groups != 1 or set(layer.dilation) != {1} or len(set(layer.stride)) > 1:
+                raise UndefinedMeasureError(f"{name} is a convolution with groups, dilation or two strides")
+            norms[name] = convolution_norm(moved, layer.stride[0], input_sizes(run)[name]) ** 2
+        else:
+            norms[name] = kernel_norm(moved) ** 2
     return norms
 
 
 @shared
-def spectral_norms(run: TrainedRun, exact: bool) -> dict[str, float]:
+def spectral_norms(run: Measurable, exact: bool) -> dict[str, float]:
     """‖W_i‖²₂ of each layer by name, of the convolution itself if ``exact``."""
     return _norms(run, exact, from_start=False)
 
@@ -97,7 +96,7 @@ def _member(name: str, label: str, equation: int, formula: str, unit: str = "1")
 
 
 @measure(*_member("spectral_distance", "spectral distance from init", 41, "Σ‖W_i − W_i⁰‖²₂"))
-def spectral_distance(run: TrainedRun) -> dict[str, float]:
+def spectral_distance(run: Measurable) -> dict[str, float]:
     """Σ over layers of ‖W_i − W_i⁰‖²₂. Defined on every network."""
     return {
         f"spectral_distance{suffix}": sum(_norms(run, exact, from_start=True).values())
@@ -110,7 +109,7 @@ def spectral_distance(run: TrainedRun) -> dict[str, float]:
     *_member("sum_of_spectral_norms", "Σ spectral", 35, "D(Π‖W_i‖²₂)^(1/D)"),
     *_member("frobenius_over_spectral", "Frobenius / spectral", 33, "Σ‖W_i‖²_F / ‖W_i‖²₂"),
 )
-def products_of_spectral_norms(run: TrainedRun) -> dict[str, float]:
+def products_of_spectral_norms(run: Measurable) -> dict[str, float]:
     """Logarithm of the product, D times its D-th root, and the stable ranks. Undefined with a zero layer."""
     values = {}
     for suffix, exact in KINDS.items():
@@ -137,7 +136,7 @@ def products_of_spectral_norms(run: TrainedRun) -> dict[str, float]:
         "ln(Π‖W_i‖²₂ · Σ‖W_i‖²_F/‖W_i‖²₂ / γ²)", "nats",
     ),
 )  # fmt: skip
-def products_of_spectral_norms_over_margin(run: TrainedRun) -> dict[str, float]:
+def products_of_spectral_norms_over_margin(run: Measurable) -> dict[str, float]:
     """The product over γ², and the main terms of the spectral bounds of Neyshabur et al. 2018.
 
     Undefined where γ ≤ 0, a layer is all zero, or the network never left its initialisation.

@@ -1,13 +1,14 @@
 """Measures of optimisation speed, from the training's own record; they cost no pass."""
 
-from prunability.measures.base import Measure, TrainedRun, UndefinedMeasureError, measure
+from prunability.measures.base import Measure, measure
+from prunability.measures.subject import Measurable, UndefinedMeasureError
 
 RU = "Ru et al. 2021"
 # Weight of an epoch against the one after it, as Ru et al. 2021 set it.
 DECAY = 0.999
 
 
-def epoch_losses(run: TrainedRun) -> list[float]:
+def epoch_losses(run: Measurable) -> list[float]:
     """The mean of the minibatch losses of each whole epoch, in nats.
 
     Ru et al. sum over epochs of a fixed number of steps; where training stopped inside one, that one is left
@@ -16,11 +17,11 @@ def epoch_losses(run: TrainedRun) -> list[float]:
     Raises:
         UndefinedMeasureError: one was not finite.
     """
-    losses = [running for running, _ in run.result.curve if running is not None]
-    if len(losses) < len(run.result.curve):
+    result, steps = run.training
+    losses = [running for running, _ in result.curve if running is not None]
+    if len(losses) < len(result.curve):
         raise UndefinedMeasureError("a training loss was not finite")
-    partial = run.result.steps % (run.config.data.n_train // run.config.training.batch_size)
-    return losses[:-1] if partial else losses
+    return losses[:-1] if result.steps % steps else losses
 
 
 @measure(
@@ -33,9 +34,9 @@ def epoch_losses(run: TrainedRun) -> list[float]:
         "nats",
     )
 )
-def sum_of_training_losses(run: TrainedRun) -> dict[str, float]:
+def sum_of_training_losses(run: Measurable) -> dict[str, float]:
     """Sum over all steps of the minibatch cross-entropy. Undefined where one was not finite."""
-    total = run.result.sum_of_training_losses
+    total = run.training.result.sum_of_training_losses
     if total is None:
         raise UndefinedMeasureError("a training loss was not finite")
     return {"sum_of_training_losses": total}
@@ -51,7 +52,7 @@ def sum_of_training_losses(run: TrainedRun) -> dict[str, float]:
         "Σ_e γ^(E−e) · mean ℓ_t over whole epoch e, γ = 0.999", "nats",
     ),
 )  # fmt: skip
-def training_speed_estimates(run: TrainedRun) -> dict[str, float]:
+def training_speed_estimates(run: Measurable) -> dict[str, float]:
     """The last whole epoch's mean loss, and the sum over whole epochs with weights that fade into the past.
 
     Undefined where a training loss was not finite.
@@ -71,8 +72,8 @@ def training_speed_estimates(run: TrainedRun) -> dict[str, float]:
         "steps",
     )
 )
-def steps_to_target(run: TrainedRun) -> dict[str, float]:
+def steps_to_target(run: Measurable) -> dict[str, float]:
     """Optimisation steps until the target loss was reached. Undefined where it was not."""
-    if run.result.status != "converged":
+    if run.training.result.status != "converged":
         raise UndefinedMeasureError("the target loss was not reached")
-    return {"steps_to_target": float(run.result.steps)}
+    return {"steps_to_target": float(run.training.result.steps)}

@@ -14,7 +14,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from prunability.training.loop import LARGEST_IMAGE, evaluation_batch
-from prunability.training.networks import best_side_by_side
+from prunability.training.networks import Network, best_side_by_side
 
 # On a CPU, the most values of a network with which copying the weights of several variants together pays.
 LARGEST_COPY = 2**15
@@ -51,7 +51,7 @@ class Variants:
         self.tensors = dict(self.network.state_dict())
         values = sum(tensor.numel() for tensor in self.tensors.values())
         self.on_gpu = images.device.type == "cuda"
-        small = images[0, 0].numel() <= LARGEST_IMAGE and values <= LARGEST_COPY
+        small = isinstance(network, Network) and images[0, 0].numel() <= LARGEST_IMAGE and values <= LARGEST_COPY
         self.batched = best_side_by_side(network) if self.on_gpu else small
         pays = images.dtype == torch.float32 and fast_bfloat16(images.device) and (self.on_gpu or not self.batched)
         self.screened = pays if screened is None else screened
@@ -93,19 +93,19 @@ class Variants:
             return self._outputs(variants, self.images if index is None else self.images[index])
 
     def _outputs(self, variants: Sequence[Weights], images: Tensor) -> Tensor:
-        count = evaluation_batch(self.images)
+        count, each_its_own = evaluation_batch(self.images), images.dim() > self.images.dim()
         if self.batched:
             if self.on_gpu:  # else their activations, many at once, would not fit into its memory
                 count = max(1, count // len(variants))
             stacked = {name: tensor.expand(len(variants), *tensor.shape) for name, tensor in self.tensors.items()}
             stacked |= {name: torch.stack([weights[name] for weights in variants]) for name in variants[0]}
-            last = images.movedim(-4, -1) if images.dim() == 5 else images.movedim(0, -1)[None]
+            last = images.movedim(-4, -1) if each_its_own else images.movedim(0, -1)[None]
             parts = [functional_call(self.network, stacked, (part,)).mT for part in last.split(count, dim=-1)]
             return torch.cat(parts, dim=1)
         return torch.stack(
             [
                 torch.cat([functional_call(self.network, weights, (part,)) for part in own.split(count)])
-                for weights, own in zip(variants, images if images.dim() == 5 else repeat(images), strict=False)
+                for weights, own in zip(variants, images if each_its_own else repeat(images), strict=False)
             ]
         )
 

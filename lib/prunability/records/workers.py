@@ -19,7 +19,7 @@ import torch
 
 from prunability.data.dataset import DataConfig, Dataset, prepare
 from prunability.data.sources import load_images
-from prunability.measures import REGISTRY, Estimated, TrainedRun, UndefinedMeasureError
+from prunability.measures import REGISTRY, TrainedRun, take
 from prunability.records.locks import claimed
 from prunability.records.store import Measured, Record, RunStore
 from prunability.training.arithmetic import in_force
@@ -136,17 +136,9 @@ def _made_whole(place: Workplace, store: RunStore, record: Record) -> bool:
 
 
 def _measured(record: Record, run: TrainedRun, name: str) -> Record:
-    group = REGISTRY[name]
     start = time.perf_counter()
-    try:
-        found = group.function(run)
-        values = {name: value.value if isinstance(value, Estimated) else value for name, value in found.items()}
-        errors = {name: value.standard_error for name, value in found.items() if isinstance(value, Estimated)}
-        if broken := [name for name, value in values.items() if not math.isfinite(value)]:
-            raise UndefinedMeasureError(f"{', '.join(broken)}: not a finite number")
-        measured = Measured(group.version, values, standard_errors=errors)
-    except UndefinedMeasureError as error:
-        measured = Measured(group.version, {}, str(error))
+    values, errors, undefined = take(name, run)
+    measured = Measured(REGISTRY[name].version, values, undefined, errors)
     seconds = time.perf_counter() - start
     screens = {f"bfloat16_error_{pruner}": share for pruner, share in run.screens.items() if share is not None}
     return replace(

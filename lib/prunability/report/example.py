@@ -5,13 +5,11 @@ from dataclasses import dataclass
 from textwrap import fill
 
 import pandas as pd
-import torch
 
 from prunability.analysis.tables import compared
-from prunability.foundation.seeding import generator
 from prunability.measures import HEADLINE_MEASURE, TrainedRun, search
-from prunability.measures.pruning import name_of
-from prunability.measures.search import HEADLINE, PRUNERS, RANDOM_DRAWS, RESOLUTION, TOLERANCES, Pruner
+from prunability.measures.pruning import name_of, orders
+from prunability.measures.search import HEADLINE, PRUNERS, RESOLUTION, TOLERANCES, Pruner
 
 # Points of a drawn curve; the answers marked on it come from the finer grid of the records.
 POINTS = 25
@@ -33,11 +31,7 @@ class Example:
 
 def loss_curve(run: TrainedRun, pruner: Pruner, resolution: int) -> list[float]:
     """L(φ(w, g/G)) of a trained network in nats, for g = 1 … G; its random orders are those of its prunability."""
-    draws: Sequence[torch.Generator | None] = (None,)
-    if pruner == "random":
-        key = run.config.seed_key("random pruning")
-        draws = [generator(*key, draw) for draw in range(RANDOM_DRAWS)]
-    return search.loss_curve(run.variants, pruner, draws, resolution, run.weights)
+    return search.loss_curve(run.variants, pruner, orders(run, pruner), resolution, run.weights)
 
 
 def median_first(table: pd.DataFrame) -> list[pd.Series]:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from prunability.data.dataset import Dataset
@@ -150,16 +150,16 @@ def _losses(network: Network, data: Dataset, index: Tensor | None) -> Tensor:
 
 
 @torch.no_grad()
-def logits(network: Network, images: Tensor) -> Tensor:
+def logits(network: nn.Module, images: Tensor) -> Tensor:
     """Logits [N, classes] in evaluation mode."""
     network.eval()
     return torch.cat([network(part) for part in images.split(evaluation_batch(images))])
 
 
 def evaluation_batch(images: Tensor, *, gradients: bool = False) -> int:
-    """How many of images [N, channels, H, W] are best evaluated together."""
+    """How many of images [N, channels, H, W], or of what else a network reads, are best evaluated together."""
     pixels = EVALUATION_PIXELS[images.device.type] // (2 if gradients else 1)
-    return max(1, pixels // (images.shape[-2] * images.shape[-1]))
+    return max(1, pixels // math.prod(images.shape[2:]))
 
 
 def _copy(network: Network) -> State:

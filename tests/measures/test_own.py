@@ -1,0 +1,190 @@
+"""Anybody's network: the answers of the exhaustive scan, of our own networks' measures, and clear refusals."""
+
+import math
+from collections.abc import Callable
+from copy import deepcopy
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, TensorDataset
+from torchvision.models import VisionTransformer, resnet18
+
+import prunability as pr
+from prunability.measures import REGISTRY, all_measures, take
+from prunability.measures.search import PRUNERS, keep_steps, prunable, pruned
+
+
+def plain() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(3, 6, 3, stride=2), nn.BatchNorm2d(6), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        nn.Linear(6, 10),
+    )  # fmt: skip
+
+
+NETWORKS: dict[str, Callable[[], nn.Module]] = {
+    "sequential": plain,
+    "resnet18": lambda: resnet18(num_classes=10),
+    # vit_b_16, narrower and less deep: to rank its 86 million weights takes half a minute.
+    "transformer": lambda: VisionTransformer(
+        image_size=32, patch_size=16, num_layers=3, num_heads=4, hidden_dim=64, mlp_dim=128, num_classes=10
+    ),
+}
+
+
+def with_data(name: str, count: int = 4) -> tuple[nn.Module, Tensor, Tensor]:
+    """A network with random weights, and labels that it gives itself, so that pruning does hurt."""
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        net = NETWORKS[name]().eval()
+        x = torch.randn(count, 3, 32, 32)
+        list(prunable(net).values())[-1].normal_()  # a transformer's last layer is zero at first
+    for tensor in net.state_dict().values():  # statistics that folding has to respect
+        if tensor.is_floating_point() and tensor.dim() == 1:
+            tensor.add_(torch.linspace(0.1, 0.5, len(tensor)))
+    with torch.no_grad():
+        return net, x, net(x).argmax(1)
+
+
+def exhaustive(net: nn.Module, x: Tensor, y: Tensor, grid: int, epsilon: float) -> tuple[float, list[float]]:
+    """Every fraction tried on a copy of the network, weight by weight set to zero, nothing folded."""
+    with torch.no_grad():
+        limit = F.cross_entropy(net(x).double(), y).item() + epsilon
+        weights, losses, copy = prunable(net), [], deepcopy(net)
+        steps = keep_steps(weights, "magnitude", grid)
+        for step in range(1, grid + 1):
+            copy.load_state_dict(net.state_dict() | pruned(weights, steps, step))
+            losses.append(F.cross_entropy(copy(x).double(), y).item())
+    return next((k + 1) / grid for k, loss in enumerate(losses) if loss <= limit or k == grid - 1), losses
+
+
+@pytest.mark.parametrize(("name", "grid"), [("sequential", 40), ("resnet18", 6), ("transformer", 25)])
+def test_prunability_is_the_exhaustive_scans(name: str, grid: int) -> None:
+    net, x, y = with_data(name)
+    before = {key: tensor.clone() for key, tensor in net.state_dict().items()}
+    _, losses = exhaustive(net, x, y, grid, 0)
+    epsilon = 0.5 * (losses[0] - losses[-1]) if losses[0] > losses[-1] else 0.01
+    expected, _ = exhaustive(net, x, y, grid, epsilon)
+    assert pr.prunability(net, x, y, tolerance=epsilon, resolution=grid) == expected
+    assert 1 / grid < expected < 1  # else nothing is tested
+    loader = DataLoader(TensorDataset(x, y), batch_size=4)
+    assert pr.prunability(net, loader, tolerance=epsilon, resolution=grid) == expected
+    assert pr.pruning_curve(net, x, y, resolution=grid) == pytest.approx(losses, rel=1e-4)
+    assert all(torch.equal(tensor, before[key]) for key, tensor in net.state_dict().items())
+
+
+def test_what_has_no_value_says_why() -> None:
+    net, x, y = with_data("sequential", 30)
+    found = pr.measures_of(net, x, y).set_index("name")
+    assert list(found.index) == list(all_measures())
+    has = found["value"].notna()
+    assert (has == (found["undefined"] == "")).all()
+    assert found.loc["prunability_magnitude_absolute_0.1", "value"] == pr.prunability(net, x, y)
+    assert found.loc["distance_from_initialisation", "undefined"] == "the network at initialisation was not given"
+    assert found.loc["steps_to_target", "undefined"] == "how the network was trained is not known"
+    with_start = pr.measures_of(net, x, y, initial=deepcopy(net)).set_index("name")
+    assert with_start.loc["distance_from_initialisation", "value"] == 0
+
+
+def test_our_own_networks_have_the_measures_of_their_runs(trained: pr.TrainedRun) -> None:
+    data = trained.data
+    start = deepcopy(trained.network)
+    start.load_state_dict(trained.initial)
+    table = pr.measures_of(trained.network, data.train_images, data.train_labels, initial=start).set_index("name")
+    # All but what is drawn at random, and what needs the training's record.
+    for name in REGISTRY.keys() - {"hessian_trace", "pacbayes", "pacbayes_magnitude", "dropout_bound"}:
+        values, errors, _ = take(name, trained)
+        for one, value in values.items():
+            known = table.loc[one, "undefined"] != "how the network was trained is not known"
+            if known and not errors:
+                assert table.loc[one, "value"] == pytest.approx(value, rel=1e-6), one
+
+
+class Curved(nn.Module):
+    def __init__(self, twice: bool = False) -> None:
+        super().__init__()
+        self.one, self.two, self.twice = nn.Linear(8, 8), nn.Linear(8, 3), twice
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.two(self.one(self.one(x)).relu() if self.twice else F.gelu(self.one(x)))
+        return out
+
+
+class Unfollowed(Curved):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) if x.sum() > 0 else super().forward(x) * 2
+
+
+BEFORE = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(8), nn.Linear(8, 3))
+
+
+@pytest.mark.parametrize(
+    ("net", "name", "why"),
+    [
+        (Curved(), "path_norm", "gelu is not known to be piecewise linear"),
+        (Curved(twice=True), "hessian_trace", "one is used more than once"),
+        (Unfollowed(), "path_norm", "the network's layers cannot be followed"),
+        (BEFORE, "pacbayes_flatness", "BatchNorm 1 does not follow a convolution"),
+    ],
+)
+def test_measures_that_suppose_a_structure_are_undefined_without_it(net: nn.Module, name: str, why: str) -> None:
+    x, y = torch.randn(20, 8, generator=torch.Generator().manual_seed(0)), torch.arange(20) % 3
+    found = pr.measures_of(net.eval(), x, y).set_index("name")
+    assert why in str(found.loc[name, "undefined"])
+    assert 0 < float(str(found.loc["prunability_random_absolute_0.1", "value"])) <= 1
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 9), st.sampled_from(PRUNERS), st.floats(1e-3, 1.0))
+def test_any_small_network_any_pruner(seed: int, grid: int, pruner: Any, epsilon: float) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    net = nn.Sequential(nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 3)).double().eval()
+    for tensor in net.state_dict().values():
+        tensor.copy_(torch.randn(tensor.shape, generator=generator, dtype=torch.float64))
+    x = torch.randn(12, 5, generator=generator, dtype=torch.float64)
+    y = torch.randint(3, (12,), generator=generator)
+    curve = pr.pruning_curve(net, x, y, pruner=pruner, resolution=grid)
+    limit = curve[-1] + epsilon
+    expected = next((k + 1) / grid for k, loss in enumerate(curve) if loss <= limit)
+    assert pr.prunability(net, x, y, pruner=pruner, resolution=grid, tolerance=epsilon) == expected
+
+
+X, Y = torch.zeros(4, 8), torch.zeros(4, dtype=torch.int64)
+TIED = nn.Sequential(nn.Linear(8, 8, bias=False), nn.Linear(8, 8, bias=False))
+TIED[1].weight = TIED[0].weight
+BAD: list[tuple[str, str, Callable[[], object]]] = [
+    ("no module", "a torch module is needed, this is a str", lambda: pr.prunability("net", X, Y)),  # type: ignore[arg-type]
+    ("training", r"training mode: call its eval\(\)", lambda: pr.prunability(Curved(), X, Y)),
+    ("no weights", "no convolution and no linear weights", lambda: pr.prunability(nn.ReLU().eval(), X, Y)),
+    ("tied", "share one weight tensor", lambda: pr.prunability(TIED.eval(), X, Y)),
+    ("no labels", r"labels must be \[N\] for images \[4, 8\], found none", lambda: ask(X)),
+    ("labels too many", r"labels must be \[N\].*found \[5\]", lambda: ask(X, torch.zeros(5))),
+    ("float labels", "labels must be whole numbers", lambda: ask(X, torch.zeros(4))),
+    ("labels out of range", "labels must lie in 0 to 2, found 0 to 3", lambda: ask(X, Y + torch.arange(4))),
+    ("negative labels", "labels must lie in 0 to 2, found -1 to -1", lambda: ask(X, Y - 1)),
+    ("no images", r"labels must be \[N\] for images \[0, 8\]", lambda: ask(X[:0], Y[:0])),
+    ("uint8", "images are torch.uint8, the network's weights torch.float32", lambda: ask(X.to(torch.uint8), Y)),
+    ("NaN", "the training loss is nan", lambda: ask(X * math.nan, Y)),
+    ("triples", "pairs of images and labels are needed", lambda: ask([(X, Y, Y)], None)),
+    ("empty loader", "pairs of images and labels are needed", lambda: ask([], None)),
+    ("labels twice", "labels come with the images", lambda: ask([(X, Y)], Y)),
+    ("tolerance", "tolerance: a tolerance must be positive, got -1", lambda: ask(X, Y, tolerance=-1)),
+    ("tolerance NaN", "tolerance: a tolerance must be positive", lambda: ask(X, Y, tolerance=math.nan)),
+    ("pruner", "pruner 'best' is none of magnitude, layerwise, random", lambda: ask(X, Y, pruner="best")),
+    ("resolution", "resolution must be a whole number from 1 on, got 0", lambda: ask(X, Y, resolution=0)),
+]
+
+
+def ask(images: Any = X, labels: Tensor | None = None, **options: Any) -> object:
+    return pr.prunability(Curved().eval(), images, labels, **options)
+
+
+@pytest.mark.parametrize(("why", "call"), [case[1:] for case in BAD], ids=[case[0] for case in BAD])
+def test_what_cannot_be_measured_is_refused_in_a_line(why: str, call: Callable[[], object]) -> None:
+    with pytest.raises(pr.PrunabilityError, match=why) as refused:
+        call()
+    assert "\n" not in str(refused.value)
