@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from torchvision.models import VisionTransformer, resnet18
 
 import prunability as pr
+from prunability.foundation.execution import project_root
 from prunability.measures import REGISTRY, all_measures, take
 from prunability.measures.search import PRUNERS, keep_steps, prunable, pruned
 
@@ -188,3 +189,20 @@ def test_what_cannot_be_measured_is_refused_in_a_line(why: str, call: Callable[[
     with pytest.raises(pr.PrunabilityError, match=why) as refused:
         call()
     assert "\n" not in str(refused.value)
+
+
+def test_the_readmes_words_work_as_written() -> None:
+    text = (project_root() / "README.md").read_text(encoding="utf-8").split("## Your own network")[1]
+    code = text.split("```python")[1].split("```")[0]
+    net, x, y = with_data("sequential", 20)
+    loader = DataLoader(TensorDataset(x, y), batch_size=8)
+    known: dict[str, Any] = {
+        "model": net.train(),
+        "images": x,
+        "labels": y,
+        "loader": loader,
+        "untrained": plain().eval(),
+    }
+    for line in filter(None, code.splitlines()):
+        exec(line, known)
+    assert known["pr"] is pr
