@@ -11,7 +11,7 @@ FORMATS ?=
 BIN = .venv/bin
 READY = .venv/.ready
 
-.PHONY: figures test lab lock wheels clean
+.PHONY: figures test lab site lock wheels clean
 .DEFAULT_GOAL := figures
 
 figures: $(READY)
@@ -26,6 +26,10 @@ test: $(READY)
 
 lab: $(READY)
 	$(BIN)/jupyter lab notebooks
+
+# Static pages below site/html/, to be opened or served as they are.
+site: $(READY)
+	$(BIN)/python -m prunability site
 
 # Exact versions for every supported Python and system; keeps what the old lock holds where it still fits.
 lock: $(READY)

@@ -193,6 +193,16 @@ def figures(
             typer.echo(f"wrote {path}")
 
 
+@app.command()
+def site(target: Annotated[Path, typer.Argument(help="Its folder.")] = Path("site"), workers: Workers = 0) -> None:
+    """Make the static site of what is published, with each figure as PDF and SVG too."""
+    with _explained():
+        from prunability.report.site import build  # noqa: PLC0415  (needs Sphinx and Jupyter)
+
+        build.draw(workers)
+        typer.echo(f"wrote {build.build(target)}")
+
+
 def _echo(lines: Iterable[str]) -> None:
     for line in lines:
         typer.echo(line)
