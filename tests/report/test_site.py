@@ -99,8 +99,11 @@ def test_verdicts_are_those_of_the_published_runs(html: Path) -> None:
             (page,) = (name for name in profile.notebooks if key in profile.decided(name))
             link = f"<a href='results/{profile.profile}/{page}.html'>"
             assert re.search(rf"{link}\S+ {finding['verdict']}</a><br>n = {finding['n']}", index)
-    for verdict in {finding["verdict"] for one in PROFILES for finding in one.claims.values()}:
-        assert verdict in front.answer(PROFILES)
+        found = [finding["verdict"] for finding in claims.values()]
+        counted = (
+            rf"`{profile.profile}`\) {found.count('supported')} of .* supported, {found.count('not supported')} "
+        )
+        assert re.search(counted, front.answer([profile]))
 
 
 def test_a_page_begins_with_at_most_five_lines_of_summary() -> None:
@@ -170,3 +173,10 @@ def test_in_a_browser_no_error_and_no_sideways_scrolling(
         assert int(found[1]) <= 390, path.name
         assert not [line for line in told.stderr.splitlines() if "CONSOLE" in line], path.name
         assert int(found[2]) > 3 or path.name != "method.html"
+
+
+def test_the_readme_tells_todays_verdicts() -> None:
+    text = (project_root() / "README.md").read_text(encoding="utf-8")
+    assert front.readme(text, PROFILES) == text, "make site renews it"
+    for profile in PROFILES:
+        assert f"figures/{profile.profile}/prunability_vs_test_loss.png" in text

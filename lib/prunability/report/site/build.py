@@ -36,7 +36,8 @@ def sources(target: Path) -> None:
     write(target / "gallery.md", front.gallery(profiles))
     measures = (root / "MEASURES.md").read_text(encoding="utf-8")
     write(target / "measures.md", front.measures(measures))
-    readme = (root / "README.md").read_text(encoding="utf-8")
+    readme = front.readme((root / "README.md").read_text(encoding="utf-8"), profiles)
+    write(root / "README.md", readme)
     for name, heading in (("own-network", "Your own network"), ("own-images", "Your own images")):
         write(target / f"{name}.md", section(readme, heading))
     for name in ("CONTRIBUTING.md", "CALIBRATION.md", "CHANGELOG.md"):

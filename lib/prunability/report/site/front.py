@@ -6,18 +6,26 @@ from html import escape
 from prunability.claims import CLAIMS
 from prunability.measures import REGISTRY
 from prunability.report.figures.overview import LOOKS
-from prunability.report.site.published import VERDICTS, Published
+from prunability.report.site.published import Published
 from prunability.report.site.sheets import anchor
+
+# Between these the README is written by code.
+BEGIN, END = "<!-- verdicts: written by `make site` -->", "<!-- end -->"
 
 
 def answer(profiles: Sequence[Published]) -> str:
-    """The answer in one sentence, from the verdicts."""
+    """The answer in one sentence, counted from the verdicts; open is what is inconclusive or cannot be decided."""
     parts = []
     for profile in profiles:
         found = [finding["verdict"] for finding in profile.claims.values()]
-        counts = [f"{found.count(verdict)} {verdict}" for verdict in VERDICTS if verdict in found]
-        parts.append(f"on {_images(profile)} (`{profile.profile}`), {', '.join(counts)}")
-    return f"Of the abstract's {len(CLAIMS)} claims are, " + "; ".join(parts) + "."
+        yes, no = found.count("supported"), found.count("not supported")
+        parts.append(
+            f"on {_images(profile)} (`{profile.profile}`) {yes} of the abstract's {len(CLAIMS)} claims "
+            f"{'is' if yes == 1 else 'are'} supported, {no} {'is' if no == 1 else 'are'} not, and "
+            f"{len(found) - yes - no} stay open"
+        )
+    sentence = "; ".join(parts) + "."
+    return sentence[0].upper() + sentence[1:]
 
 
 def _images(profile: Published) -> str:
@@ -47,6 +55,20 @@ def verdicts(profiles: Sequence[Published]) -> str:
         f"<table class='verdicts'>\n<thead><tr><th scope='col'>claim</th>{heads}</tr></thead>\n"
         f"<tbody>\n{body}\n</tbody>\n</table>"
     )
+
+
+def readme(text: str, profiles: Sequence[Published]) -> str:
+    """The README with its answer and its table of verdicts as they are now."""
+    heads = [f"{profile.profile}: {_images(profile)}" for profile in profiles]
+    lines = ["| claim | " + " | ".join(heads) + " |", "| --- |" + " --- |" * len(heads)]
+    for key, claim in CLAIMS.items():
+        found = [profile.claims.get(key) for profile in profiles]
+        cells = [f"{LOOKS[one['verdict']][1]} {one['verdict']}, n = {one['n']}" if one else "–" for one in found]
+        lines.append(f"| {key}: {claim.words.rstrip('.')} | " + " | ".join(cells) + " |")
+    made = f"{answer(profiles)}\n\n" + "\n".join(lines)
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n{made}\n{END}{after}"
 
 
 def gallery(profiles: Sequence[Published]) -> str:

@@ -8,9 +8,6 @@ from typing import Any
 from prunability.foundation.errors import PrunabilityError
 from prunability.report.figures.style import FURTHER
 
-# The claims' verdicts from the most to the least favourable, as they are counted.
-VERDICTS = ("supported", "inconclusive", "not supported", "cannot decide")
-
 
 @dataclass(frozen=True)
 class Published:
