@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from itertools import cycle
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,10 +12,16 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from prunability.data.dataset import Dataset
-from prunability.training import cuda_graph, strategy
-from prunability.training.config import RunConfig
-from prunability.training.fleet import Fleet, train_fleet
+from helpers import altered, small_network
+from prunability.data.dataset import Dataset, prepare
+from prunability.data.images import ImageSet
+from prunability.training import cuda_graph, fleet, loop, strategy
+from prunability.training.checkpoints import OutOfTimeError
+from prunability.training.config import NETWORKS, RunConfig
+from prunability.training.fleet import train_fleet
+from prunability.training.loop import train
+
+DROPOUT = {"nin": {"dropout": 0.2}}
 
 
 class Recorded(TorchDispatchMode):
@@ -43,7 +51,7 @@ class Recorded(TorchDispatchMode):
 
 @pytest.fixture
 def emulated(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Recorded]]:
-    """CUDA graphs on a CPU; every fleet captures its steps. Yields the graphs that were made."""
+    """CUDA graphs on a CPU; every training captures its steps. Yields the graphs that were made."""
     graphs: list[Recorded] = []
 
     @contextmanager
@@ -57,13 +65,8 @@ def emulated(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Recorded]]:
     monkeypatch.setattr(torch.cuda, "stream", lambda _: nullcontext())
     for name in ("Stream", "current_stream"):
         monkeypatch.setattr(torch.cuda, name, lambda: SimpleNamespace(wait_stream=lambda _: None))
-    begin = Fleet.__init__
-
-    def capturing(fleet: Fleet, config: RunConfig, data: Dataset) -> None:
-        begin(fleet, config, data)
-        fleet.captures = True
-
-    monkeypatch.setattr(Fleet, "__init__", capturing)
+    for module in (fleet, loop):
+        monkeypatch.setattr(module, "captures", lambda _: True)
     cuda_graph._stream.cache_clear()
     yield graphs
     cuda_graph._stream.cache_clear()
@@ -104,11 +107,36 @@ def test_captured_steps_are_those_launched_one_by_one(
         assert all(torch.equal(before[run.hash][name], after[run.hash][name]) for name in before[run.hash])
 
 
+@pytest.mark.parametrize(("kind", "optimiser"), [*zip(NETWORKS, cycle(["sgd", "adam"]), strict=False)])
+def test_captured_steps_of_one_network_are_those_launched_one_by_one(
+    small_run: RunConfig,
+    digits: ImageSet,
+    tmp_path: Path,
+    kind: str,
+    optimiser: str,
+    request: pytest.FixtureRequest,
+) -> None:
+    """Weights, BatchNorm's statistics and the course, also where it goes on from a checkpoint."""
+    rules = {"optimiser": optimiser, "learning_rate": 0.01, "augmentation": True, "target_loss": 1e-9}
+    run = altered(small_run, precision="bfloat16" if kind == "nin" else "float32", max_epochs=2, **rules)
+    run = run.model_copy(update={"network": small_network(kind, 3, 2).model_copy(update=DROPOUT.get(kind, {}))})
+    data, path = prepare(digits, run.data, torch.device("cpu"), torch.float32), tmp_path / "checkpoint"
+    initial, before, result = train(run, data)
+    graphs = request.getfixturevalue("emulated")
+    with pytest.raises(OutOfTimeError):
+        train(run, data, path, until=0.0)
+    _, after, again = train(run, data, path)
+    assert len(graphs) == 2
+    assert again == result
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert not any(torch.equal(before[name], initial[name]) for name in before if "weight" in name)
+
+
 def test_a_step_that_cannot_be_captured_is_launched(
     small_run: RunConfig, small_data: Dataset, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     runs = runs_of(small_run, "sgd")
-    before = trained(runs, small_data)
+    before, alone = trained(runs, small_data), train(runs[0], small_data)[1]
     request.getfixturevalue("emulated")
 
     @contextmanager
@@ -122,6 +150,10 @@ def test_a_step_that_cannot_be_captured_is_launched(
     assert len(told) == 1
     for run in runs:
         assert all(torch.equal(before[run.hash][name], after[run.hash][name]) for name in before[run.hash])
+    with pytest.warns(UserWarning, match="not permitted when stream is capturing.*slower") as told:
+        found = train(runs[0], small_data)[1]
+    assert len(told) == 1
+    assert all(torch.equal(alone[name], found[name]) for name in alone)
 
 
 def test_a_fleet_that_lacks_memory_is_halved(

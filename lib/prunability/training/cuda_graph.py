@@ -58,6 +58,30 @@ def capture(function: Callable[..., Tensor], state: Sequence[Tensor], *examples:
         return None
 
 
+class Replayed:
+    """A function that is launched when it is called first, and then captured, where that can be, and replayed.
+
+    Args:
+        function: as of :class:`Captured`.
+        state: says what it changes; asked after the first call, which may have made some of it.
+    """
+
+    def __init__(self, function: Callable[..., Tensor], state: Callable[[], Sequence[Tensor]]) -> None:
+        self.function, self.state, self.calls = function, state, 0
+
+    def __call__(self, *arguments: Tensor) -> Tensor:
+        """What the function returns."""
+        self.calls += 1
+        if self.calls == 2:
+            self.function = capture(self.function, self.state(), *arguments) or self.function
+        return self.function(*arguments)
+
+
+def captures(device: torch.device) -> bool:
+    """Whether steps of training are captured on a device."""
+    return device.type == "cuda"
+
+
 @cache
 def _stream() -> torch.cuda.Stream:
     """The one stream of all captures: memory that was freed on it is taken again on it."""

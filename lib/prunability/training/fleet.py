@@ -19,7 +19,7 @@ from prunability.training.augmentation import augmented, moves
 from prunability.training.checkpoints import EPOCHS_LEFT, OutOfTimeError, keep, resume
 from prunability.training.config import RunConfig
 from prunability.training.course import Course, Result, cross_entropies, parts
-from prunability.training.cuda_graph import Captured, capture
+from prunability.training.cuda_graph import Captured, capture, captures
 from prunability.training.dropout import dropout_keys, dropout_mask, places
 from prunability.training.loop import DTYPES, State, batches, build, evaluation_batch
 from prunability.training.stopping import judge
@@ -118,7 +118,7 @@ class Fleet:
         self.parts = {name: tensor.shape for name, tensor in self.network.named_parameters()}
         self.members: list[Member] = []
         self.captured: Captured | None = None
-        self.captures = self.device.type == "cuda"
+        self.captures = captures(self.device)
         self.weights = torch.empty(0, sum(shape.numel() for shape in self.parts.values())).to(data.train_images)
         # Of each parameter: SGD's momentum, or Adam's two moments; of each network: how many steps it took.
         count = 2 if config.training.optimiser == "adam" else 1

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from prunability.training.augmentation import augmented, moves
 from prunability.training.checkpoints import EPOCHS_LEFT, OutOfTimeError, keep, resume
 from prunability.training.config import RunConfig, TrainingConfig
 from prunability.training.course import Course, Result, cross_entropies, parts
+from prunability.training.cuda_graph import Replayed, captures
 from prunability.training.dropout import dropout_keys, dropout_mask, places
 from prunability.training.networks import Network, make_network
 from prunability.training.stopping import judge
@@ -69,10 +70,10 @@ def train(
     if checkpoint is not None and (kept := resume(checkpoint, config, course, ("network", "optimiser"))):
         network.load_state_dict(kept["network"])
         optimiser.load_state_dict(kept["optimiser"])
-    written = time.monotonic()
+    step, written = _step_of(network, optimiser, config, data), time.monotonic()
     while course.status is None:
         start = time.monotonic()
-        for index, losses, whole in _parts(network, optimiser, config, data, course):
+        for index, losses, whole in _parts(network, step, config, data, course):
             if course.took(index, losses, whole=whole):
                 judge([course], lambda _, chosen: _losses(network, data, chosen))
         now = time.monotonic()
@@ -106,39 +107,57 @@ def batches(config: RunConfig, epoch: int) -> Tensor:
     return order[: count // batch * batch].view(-1, batch)
 
 
+def _step_of(
+    network: Network, optimiser: torch.optim.Optimizer, config: RunConfig, data: Dataset
+) -> Callable[..., Tensor]:
+    """A step on the examples at an index [B], with their dropout keys [layers, 2] and moves [B, 3].
+
+    It returns their losses [B]. On a GPU it is captured as a graph once the optimiser has, by a first step, what it
+    keeps.
+    """
+    images, labels = data.train_images, data.train_labels
+    device, on_gpu = images.device, images.is_cuda
+    shapes = network.dropout_shapes(images.shape[1:]) if config.dropout else []
+    kept = [places(shape, config.training.batch_size, False, device) for shape in shapes]
+    rates = torch.tensor([config.dropout], dtype=images.dtype, device=device)
+    lowered = config.training.precision == "bfloat16"
+
+    def step(index: Tensor, keys: Tensor, moved: Tensor) -> Tensor:
+        masks = [dropout_mask(key[None], rates, numbers)[0] for key, numbers in zip(keys, kept, strict=True)]
+        with torch.autocast(device.type, torch.bfloat16, enabled=lowered):
+            outputs = network(augmented(images[index], moved), masks)
+            own = F.cross_entropy(outputs, labels[index], reduction="none")
+        optimiser.zero_grad()
+        own.mean().backward()
+        for group in optimiser.param_groups:
+            if "capturable" in group:  # Adam's, which does the same, but wants to be told when it is captured
+                group["capturable"] = on_gpu and torch.cuda.is_current_stream_capturing()
+        optimiser.step()
+        return own.detach()
+
+    def state() -> list[Tensor]:
+        of_optimiser = (tensor for own in optimiser.state.values() for tensor in own.values())
+        return [*network.state_dict().values(), *(tensor for tensor in of_optimiser if tensor is not None)]
+
+    return Replayed(step, state) if captures(device) else step
+
+
 def _parts(
-    network: Network, optimiser: torch.optim.Optimizer, config: RunConfig, data: Dataset, course: Course
+    network: Network, step: Callable[..., Tensor], config: RunConfig, data: Dataset, course: Course
 ) -> Iterator[tuple[Tensor, Tensor, bool]]:
     """One pass over the training set, until the course ends. After each part: its examples, their losses in
     nats, both [steps, batch] on the CPU, and whether it was the last. In between the network may be evaluated.
     """
-    images, labels = data.train_images, data.train_labels
+    image, device = data.train_images.shape[1:], data.train_images.device
     epoch = len(course.curve)
     order = batches(config, epoch)
-    shapes = network.dropout_shapes(images.shape[1:]) if config.dropout else []
-    kept = [places(shape, order.shape[1], False, images.device) for shape in shapes]
-    keys = dropout_keys(config, epoch, len(order), len(shapes)).to(images.device)
-    rates = torch.tensor([config.dropout], dtype=images.dtype, device=images.device)
-    moved = moves(config, epoch, len(order), images.shape).to(images.device)
+    layers = len(network.dropout_shapes(image)) if config.dropout else 0
+    keys = dropout_keys(config, epoch, len(order), layers).to(device)
+    moved = moves(config, epoch, len(order), image).to(device)
     for part in parts(len(order), close=course.close):
-        losses = []
         network.train()
-        for index, step_keys, step_moves in zip(
-            order[part].to(images.device), keys[part], moved[part], strict=True
-        ):
-            masks = [
-                dropout_mask(key[None], rates, numbers)[0] for key, numbers in zip(step_keys, kept, strict=True)
-            ]
-            with torch.autocast(
-                images.device.type, torch.bfloat16, enabled=config.training.precision == "bfloat16"
-            ):
-                outputs = network(augmented(images[index], step_moves), masks)
-                own = F.cross_entropy(outputs, labels[index], reduction="none")
-            optimiser.zero_grad()
-            own.mean().backward()
-            optimiser.step()
-            losses.append(own.detach())
-        yield order[part], torch.stack(losses).cpu(), part.stop == len(order)
+        draws = zip(order[part].to(device), keys[part], moved[part], strict=True)
+        yield order[part], torch.stack([step(*own) for own in draws]).cpu(), part.stop == len(order)
         if course.status is not None:
             return
 
