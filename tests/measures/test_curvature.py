@@ -68,6 +68,17 @@ def test_hessian(architecture: str, request: pytest.FixtureRequest) -> None:
     torch.testing.assert_close(matrix, explicit, atol=1e-8, rtol=1e-6)
 
 
+@pytest.mark.parametrize("architecture", ["mlp", "tiny_nin", "trained", "resnet"])
+def test_groups_of_examples_side_by_side(
+    architecture: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    """As on a GPU; 120 examples in 20 groups, the last fleet of which is smaller."""
+    run: TrainedRun = request.getfixturevalue(architecture)
+    alone = hessian_trace(run)["hessian_trace"]
+    monkeypatch.setattr(Variants, "side_by_side", lambda *_, **__: 7)
+    assert hessian_trace(run)["hessian_trace"] == pytest.approx(alone, rel=1e-9)
+
+
 def test_trace_of_a_residual_network_is_unbiased(resnet: TrainedRun) -> None:
     """Against the trace of the Gauss-Newton matrix from whole Jacobians; and exact with one-example groups."""
     parameters = {name: t.detach() for name, t in resnet.folded.named_parameters()}

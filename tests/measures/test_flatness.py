@@ -1,7 +1,7 @@
 """σ and the PAC-Bayes bounds against fine grids and arithmetic by hand."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +15,7 @@ from prunability.foundation.seeding import generator
 from prunability.measures import Estimated, TrainedRun, UndefinedMeasureError
 from prunability.measures.flatness import PARTS, SIGMAS, VISITS, examples_of_draws, noise, propagated, sigma
 from prunability.measures.search import HEADLINE
+from prunability.measures.variants import Variants, Weights
 
 
 def losses_under_noise(run: TrainedRun, magnitude_aware: bool) -> Callable[[float], list[float]]:
@@ -65,6 +66,28 @@ def test_sigma(architecture: str, magnitude_aware: bool, request: pytest.Fixture
     assert found.value == pytest.approx(expected, rel=0.03)
     name = "pacbayes_magnitude_flatness" if magnitude_aware else "pacbayes_flatness"
     assert value(run, name) == pytest.approx(found.value**-2, rel=1e-12)
+
+
+@pytest.mark.parametrize("magnitude_aware", [False, True])
+def test_draws_and_levels_side_by_side(
+    trained: TrainedRun, magnitude_aware: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU: the same answer, and no pass for each level that a few examples refuse."""
+    alone, passes, losses = sigma(replace(trained), magnitude_aware=magnitude_aware), list[int](), Variants.losses
+
+    def counted(variants: Variants, weights: Sequence[Weights], index: torch.Tensor) -> torch.Tensor:
+        passes.append(len(weights))
+        return losses(variants, weights, index)
+
+    monkeypatch.setattr(Variants, "side_by_side", lambda *_, **__: 64)
+    monkeypatch.setattr(Variants, "losses", counted)
+    many = replace(trained)
+    many.variants.batched = True
+    found = sigma(many, magnitude_aware=magnitude_aware)
+    assert tuple(found) == pytest.approx(tuple(alone), rel=1e-9)
+    assert passes[0] == len(SIGMAS)
+    assert set(passes[1:]) == {VISITS * PARTS}
+    assert len(passes) < len(SIGMAS) / 2
 
 
 def test_standard_error_of_sigma(trained: TrainedRun) -> None:

@@ -2,6 +2,7 @@
 
 import math
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -23,7 +24,15 @@ from prunability.measures.search import (
     prunable,
     pruned,
 )
-from prunability.measures.variants import LEAST_SHARE, Variants, screen_of
+from prunability.measures.variants import (
+    FEW,
+    LARGEST_COST,
+    LEAST_SHARE,
+    PASS_COST,
+    Variants,
+    cost_of_a_pass,
+    screen_of,
+)
 from prunability.training.layers import Linear
 
 
@@ -52,16 +61,19 @@ def both(variants: Variants, loss: float, pruner: Pruner, resolution: int, **opt
     at_once=st.sampled_from([1, 3, 16]),
     fit=st.floats(0, 1),
     count=st.sampled_from([10, 400]),
+    cost=st.sampled_from([1, PASS_COST, 3000]),
 )
 def test_a_screened_scan_equals_the_exhaustive_one(
-    seed: int, scale: float, pruner: Pruner, resolution: int, at_once: int, fit: float, count: int
+    seed: int, scale: float, pruner: Pruner, resolution: int, at_once: int, fit: float, count: int, cost: int
 ) -> None:
+    """Whatever a pass is taken to cost, which decides how it goes about."""
     net, draws = small_convolution(seed, scale), torch.Generator().manual_seed(seed)
     x = torch.randn(count, 1, 4, 4, dtype=torch.float64, generator=draws)
     right = torch.rand(count, generator=draws) < fit
     y = torch.where(right, net(x).argmax(1), torch.arange(count) % 3)
     loss = F.cross_entropy(net(x), y).item()
-    both(Variants(net, x, y, screened=True), loss, pruner, resolution, at_once=at_once)
+    with patch.object(Variants, "pass_cost", lambda *_: cost):
+        both(Variants(net, x, y, screened=True), loss, pruner, resolution, at_once=at_once)
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -164,3 +176,31 @@ def test_as_many_examples_as_are_said_to_refuse_do() -> None:
     assert refuted(part[: int(count)], 0.4)
     assert not refuted(part[: int(count / 3)], 0.4)
     assert examples_needed(losses, 1.9) == math.inf
+
+
+def test_the_cost_of_a_pass_is_found_where_passes_are_timed(trained: TrainedRun) -> None:
+    assert cost_of_a_pass(lambda count: 3e-3 + 2e-6 * count, 4096) == 1500
+    assert cost_of_a_pass(lambda count: 2e-6 * count, 4096) == 1
+    assert cost_of_a_pass(lambda _: 1e-3, 4096) == LARGEST_COST
+    assert cost_of_a_pass(lambda count: count / 0, FEW) == PASS_COST
+    assert trained.variants.pass_cost(16) == PASS_COST  # on a CPU nothing is timed
+
+
+def test_on_a_gpu_it_is_found_once_for_networks_of_a_kind(
+    trained: TrainedRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed: list[int] = []
+
+    def seconds(_: Variants, count: int) -> float:
+        timed.append(count)
+        return 1e-3 + 1e-5 * count
+
+    monkeypatch.setattr(Variants, "_seconds", seconds)
+    monkeypatch.setattr("prunability.measures.variants._costs", {})
+    for _ in range(2):
+        variants = Variants(trained.folded, trained.data.train_images, trained.data.train_labels)
+        variants.on_gpu = variants.batched = True
+        assert [variants.pass_cost(count) for count in (1, 10, 1000)] == [100, 10, 1]
+        variants.batched = False
+        assert variants.pass_cost(10) == 100
+    assert timed == [FEW, len(trained.data.train_labels)]

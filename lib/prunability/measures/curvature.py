@@ -10,7 +10,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from prunability.measures.base import Estimated, Measure, measure
-from prunability.measures.flatness import vector
+from prunability.measures.flatness import grouped, vector
 from prunability.measures.sharpness import ascent, differentiable
 from prunability.measures.subject import Measurable, UndefinedMeasureError
 from prunability.measures.variants import Weights
@@ -54,29 +54,48 @@ def hessian_trace(run: Measurable) -> dict[str, Estimated]:
     examples of a group; the least sure examples, whose gradients are largest, go to different groups.
     """
     run.piecewise_linear()
-    parameters, images = differentiable(run.parameters), run.data.train_images
+    images = run.data.train_images
     shape = (PROBES, len(images), run.data.classes)
     signs = torch.randint(2, shape, generator=run.draws("trace probes")) * 2 - 1
     signs = signs.to(run.train_logits)
     sureness = run.train_logits.softmax(1).gather(1, run.data.train_labels[:, None])[:, 0]
     order, count = sureness.argsort(stable=True), min(len(images), max(LEAST_GROUPS, len(images) // GROUP))
-    groups = []
-    for members in (order[start::count] for start in range(count)):
-        outputs = functional_call(run.folded, parameters, (images[members],))
-        p = outputs.detach().double().softmax(1)
-        squares = []
-        for probe in range(PROBES):
-            scaled = p.sqrt() * signs[probe, members]
-            cotangent = (scaled - p * scaled.sum(1, keepdim=True)).to(outputs)
-            found = torch.autograd.grad(
-                outputs, list(parameters.values()), cotangent, retain_graph=probe < PROBES - 1
-            )
-            squares.append(torch.stack([part.double().square().sum() for part in found]).sum())
-        groups.append(torch.stack(squares))
+    parts = [order[start::count] for start in range(count)]
+    together = grouped(parts, run.variants.side_by_side(len(parts[0]), gradients=True))
+    squares = [squared_gradients(run, torch.stack([parts[one] for one in some]), signs) for some in together]
     # Groups are independent: the variance of their sum is the sum of their variances over probes.
-    estimates = torch.stack(groups) / len(images)
+    estimates = torch.cat(squares) / len(images)
     variance = estimates.var(dim=1).sum().item() / PROBES
     return {"hessian_trace": Estimated(estimates.mean(dim=1).sum().item(), math.sqrt(variance))}
+
+
+def squared_gradients(run: Measurable, groups: Tensor, signs: Tensor) -> Tensor:
+    """‖JᵀBε‖², summed over the examples of each group before it is squared, float64 [groups, probes].
+
+    Args:
+        run: the network.
+        groups: indices of examples [groups, examples]; several groups are computed as a fleet.
+        signs: ε, [probes, N, classes].
+    """
+    if len(groups) == 1:
+        parameters = differentiable(run.parameters)
+        outputs = functional_call(run.folded, parameters, (run.data.train_images[groups[0]],))[None]
+    else:
+        copies = {name: t.expand(len(groups), *t.shape) for name, t in run.variants.tensors.items()}
+        parameters = differentiable({name: copies[name] for name in run.parameters})
+        images = run.data.train_images[groups].movedim(1, -1)
+        outputs = functional_call(run.folded, copies | parameters, (images,)).mT
+    p = outputs.detach().double().softmax(2)
+    squares = []
+    for probe in range(PROBES):
+        scaled = p.sqrt() * signs[probe, groups]
+        cotangent = (scaled - p * scaled.sum(2, keepdim=True)).to(outputs)
+        found = torch.autograd.grad(outputs, list(parameters.values()), cotangent, retain_graph=probe < PROBES - 1)
+        # One group's sum is over a tensor as it lies in memory: its bits are those of earlier records.
+        own = [part.double().square() for part in found]
+        sums = [part.sum()[None] if len(groups) == 1 else part.flatten(1).sum(1) for part in own]
+        squares.append(torch.stack(sums, dim=1).sum(1))
+    return torch.stack(squares, dim=1)
 
 
 @measure(

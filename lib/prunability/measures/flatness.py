@@ -5,7 +5,7 @@ those at initialisation; N is the number of training examples.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -75,13 +75,10 @@ def sigma(run: Measurable, magnitude_aware: bool) -> Estimated:
     drawn = [noise(run, draw, magnitude_aware) for draw in range(len(seen))]
     limit = HEADLINE.limit(run.train_loss)
     total = sum(len(part) for part in seen)
-    groups = grouped(seen, run.variants.at_once)
+    groups = grouped(seen, run.variants.side_by_side(len(seen[0])))
 
-    def moved(draws: list[int], by: float) -> list[Weights]:
-        return [
-            {name: torch.add(centre[name], shift, alpha=by) for name, shift in drawn[draw].items()}
-            for draw in draws
-        ]
+    def moved(draw: int, by: float) -> Weights:
+        return {name: torch.add(centre[name], shift, alpha=by) for name, shift in drawn[draw].items()}
 
     def losses(by: float, most: float, known: Sequence[float] = ()) -> list[float]:
         """The sum of losses of each draw, in nats; no more once the mean over all exceeds ``most``."""
@@ -90,18 +87,21 @@ def sigma(run: Measurable, magnitude_aware: bool) -> Estimated:
             if group[0] < len(known):
                 continue
             examples = torch.stack([seen[draw] for draw in group])
-            sums += run.variants.losses(moved(group, by), examples).sum(dim=1).tolist()
+            sums += run.variants.losses([moved(draw, by) for draw in group], examples).sum(dim=1).tolist()
             if not sum(sums) <= most * total:
                 break
         return sums
 
-    def far(by: float) -> bool:
-        """Whether a few examples of one draw cost more than all may."""
-        return run.variants.losses(moved([0], by), seen[0][None, :FEW]).sum().item() > limit * total
+    def far() -> Iterator[bool]:
+        """For each level whether a few examples of one draw cost more than all may."""
+        few, together = seen[0][:FEW], run.variants.side_by_side(FEW)
+        for start in range(0, len(SIGMAS), together):
+            weights = [moved(0, by) for by in SIGMAS[start : start + together]]
+            yield from (run.variants.losses(weights, few).sum(dim=1) > limit * total).tolist()
 
     inside: list[float] = []
-    for level, by in enumerate(SIGMAS):  # noqa: B007  (used after the loop)
-        before, inside = inside, [] if far(by) else losses(by, limit)
+    for level, (by, beyond) in enumerate(zip(SIGMAS, far(), strict=True)):  # noqa: B007  (used after the loop)
+        before, inside = inside, [] if beyond else losses(by, limit)
         if inside and sum(inside) <= limit * total:
             break
     else:

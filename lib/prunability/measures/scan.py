@@ -7,6 +7,7 @@ the tolerance is refused by a few random examples; and where bfloat16 is faster 
 leaves open is evaluated in the network's own precision, again hardest first, until it is decided.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -18,10 +19,8 @@ from prunability.measures.variants import Screen, Variants, Weights, screen_of
 
 # A slice is as long as the losses of the level before say it must be, with this margin.
 MARGIN = 1.1
-SMALLEST_SLICE = 16
-LARGEST_SLICE = 500
-# What a forward pass costs however few its examples, in examples (measured on a CPU).
-PASS_COST = 40
+# How small and how large a slice may be, in what a forward pass costs however few its examples.
+SMALLEST_SLICE, LARGEST_SLICE = 0.4, 12.5
 # The random examples that say how many would refuse the next level; all were looked at by whatever tried that.
 SMALLEST_SAMPLE = 32
 # Taken for the loss of an example where that is no number.
@@ -57,13 +56,17 @@ class _Group:
         self.high = torch.full_like(self.low, torch.inf)
 
     def missing(self, limits: Sequence[float]) -> dict[int, float]:
-        """Of the levels that some limit of the sum leaves undecided, by how much bounds have to close in on it."""
+        """Of the levels that some limit of the sum leaves undecided, by how much bounds have to close in on it.
+
+        A limit that a level before is within leaves nothing undecided.
+        """
         ends = torch.stack([self.low.sum(dim=(1, 2)), self.high.sum(dim=(1, 2))], dim=1).tolist()
-        gaps = {
-            place: [min(limit - low, high - limit) for limit in limits if low <= limit < high]
-            for place, (low, high) in enumerate(ends)
-        }
-        return {place: max(gap) for place, gap in gaps.items() if gap}
+        gaps, lowest = dict[int, float](), math.inf
+        for place, (low, high) in enumerate(ends):
+            if gap := [min(limit - low, high - limit) for limit in limits if low <= limit < min(high, lowest)]:
+                gaps[place] = max(gap)
+            lowest = min(lowest, high)
+        return gaps
 
     def refuse(self, place: int) -> None:
         """A level is beyond every limit."""
@@ -131,7 +134,8 @@ def _narrow(
         least = group.draws if looking.batched else 1
         waiting = hardness.argsort(descending=True, stable=True)
         while len(waiting) and (missing := group.missing(limits)):
-            probed, size, _ = _cheapest(hardness[waiting] * gain, min(missing.values()), least, group.draws)
+            cost = looking.pass_cost(len(missing) * group.draws)
+            probed, size, _ = _cheapest(hardness[waiting] * gain, min(missing.values()), least, group.draws, cost)
             part, waiting = waiting[:size], waiting[size:]
             for chosen in (slice(0, probed), slice(probed, group.draws)):
                 places = list(group.missing(limits))
@@ -149,14 +153,15 @@ def _by_chance(group: _Group, variants: Variants, screen: Screen | None, limit: 
 
     One draw is looked at: no sum over all draws is smaller.
     """
-    mean = limit / len(hardness)
+    mean, looking = limit / len(hardness), screen.variants if screen else variants
+    cost = looking.pass_cost(len(group.weights))
     order = random_examples(len(hardness)).to(hardness.device)
     count = examples_needed(hardness[order[:SMALLEST_SAMPLE]], mean)
-    *_, otherwise = _cheapest(hardness.sort(descending=True).values, limit, 1, group.draws)
-    if not count + PASS_COST < otherwise:
+    *_, otherwise = _cheapest(hardness.sort(descending=True).values, limit, 1, group.draws, cost)
+    if not count + cost < otherwise:
         return 0
     part, places = order[: int(count)], range(len(group.weights))
-    losses = group.look(screen.variants if screen else variants, screen, places, slice(0, 1), part)
+    losses = group.look(looking, screen, places, slice(0, 1), part)
     seen = losses[-1, 0].nan_to_num(HARDEST, HARDEST)
     hardness *= seen.mean() / hardness[part].mean()  # the others keep their order
     hardness[part] = seen
@@ -166,14 +171,15 @@ def _by_chance(group: _Group, variants: Variants, screen: Screen | None, limit: 
     return len(part) * len(places)
 
 
-def _cheapest(expected: Tensor, missing: float, least: int, draws: int) -> tuple[int, int, float]:
-    """With how many draws, and on how many of the waiting examples, a level is most cheaply refused; its cost.
+def _cheapest(expected: Tensor, missing: float, least: int, draws: int, cost: int) -> tuple[int, int, float]:
+    """With how many draws, and on how many of the waiting examples, a level is most cheaply refused; for how much.
 
     A few draws on many examples need fewer forward passes than all draws on the hardest few.
     """
     reach = expected.cumsum(0)
     numbers = torch.arange(least, draws + 1, device=expected.device)
     sizes = torch.searchsorted(reach, missing * MARGIN / numbers.to(reach.dtype)) + 1
-    costs = numbers * (PASS_COST + sizes)
-    sizes, best = sizes.clamp(SMALLEST_SLICE, LARGEST_SLICE), int(costs.argmin())
+    costs = numbers * (cost + sizes)
+    smallest, largest = (max(1, round(share * cost)) for share in (SMALLEST_SLICE, LARGEST_SLICE))
+    sizes, best = sizes.clamp(smallest, largest), int(costs.argmin())
     return int(numbers[best]), int(sizes[best]), float(costs[best])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +19,13 @@ from prunability.training.networks import Network, best_side_by_side
 
 # On a CPU, the most values of a network with which copying the weights of several variants together pays.
 LARGEST_COPY = 2**15
+# Variants evaluated together on a GPU: levels of a grid, of which those after the answer are in vain, and, at most,
+# others.
+LEVELS, MOST = 16, 64
+# What a forward pass costs however few its examples, in examples, on a CPU.
+PASS_COST = 40
+# On a GPU it is measured, on so few examples among others, as the best of some tries; the most that is believed.
+FEW, TRIES, LARGEST_COST = 16, 5, 2**14
 # Examples, of each sample variant, on which bfloat16 is compared with the network's own precision.
 COMPARED = 64
 # The error of a sum of losses in bfloat16 is taken to be at most so many times what its errors on those examples
@@ -66,8 +74,32 @@ class Variants:
 
     @property
     def at_once(self) -> int:
-        """How many levels, or draws, are worth evaluating together; those after the answer are in vain."""
-        return 1 if not self.batched else 16 if self.on_gpu else 2
+        """How many levels are worth evaluating together."""
+        return 1 if not self.batched else LEVELS if self.on_gpu else 2
+
+    def side_by_side(self, examples: int, *, gradients: bool = False) -> int:
+        """How many variants, none of them in vain, are worth evaluating together on so many examples each."""
+        if not (self.batched and self.on_gpu):
+            return 1 if gradients else self.at_once
+        return max(1, min(MOST, evaluation_batch(self.images, gradients=gradients) // examples))
+
+    def pass_cost(self, count: int) -> int:
+        """What a forward pass of so many variants costs however few its examples, in examples of each."""
+        if not self.on_gpu:
+            return PASS_COST
+        kind = (str(self.network), self.images.shape[1:], self.images.dtype)
+        if kind not in _costs:
+            _costs[kind] = cost_of_a_pass(self._seconds, min(len(self.labels), evaluation_batch(self.images)))
+        return max(1, _costs[kind] // (count if self.batched else 1))
+
+    def _seconds(self, examples: int) -> float:
+        """What a pass on the first examples takes, the best of some tries."""
+        index, taken = torch.arange(examples, device=self.labels.device), []
+        for _ in range(TRIES):
+            start = time.perf_counter()
+            self.losses([{}], index).sum().item()  # which waits for the device
+            taken.append(time.perf_counter() - start)
+        return min(taken)
 
     def losses(self, variants: Sequence[Weights], index: Tensor | None = None) -> Tensor:
         """Cross-entropies in nats, float64 [variants, examples].
@@ -108,6 +140,21 @@ class Variants:
                 for weights, own in zip(variants, images if each_its_own else repeat(images), strict=False)
             ]
         )
+
+
+# By architecture, images and precision.
+_costs: dict[Hashable, int] = {}
+
+
+def cost_of_a_pass(seconds: Callable[[int], float], most: int) -> int:
+    """What a pass costs however few its examples, in examples, from the seconds of a pass on some; at least 1."""
+    if most <= FEW:
+        return PASS_COST
+    few, many = seconds(FEW), seconds(most)
+    if many <= few:
+        return LARGEST_COST
+    of_one = (many - few) / (most - FEW)
+    return max(1, min(LARGEST_COST, round(few / of_one - FEW)))
 
 
 @dataclass(frozen=True)
