@@ -4,14 +4,17 @@ Takes every few runs of the profile ``quick`` of both studies and makes them in 
 on CPU and GPU, a network trained on either, and a network trained in float32 and in bfloat16. To compare with,
 it is also trained with another seed: training amplifies a rounding as it does a seed. Prints, for each measure
 and target, the median and the largest relative difference of a pair and how far both order the networks alike
-(Kendall tau), and adds the tables to ``benchmarks/results/agreement.json``. Without a GPU, the pairs that need
-one are left as they are there.
+(Kendall tau), and adds the tables to ``benchmarks/results/agreement.json``.
 
-    python benchmarks/agreement.py
+    python benchmarks/agreement.py FOLDER [cpu|gpu]
+
+``cpu`` makes the pairs that need no GPU, ``gpu`` the others; by default both are made where there is a GPU, else
+the first. What a half finds is in FOLDER at once, with the networks that were trained on the CPU: carried to a
+machine with a GPU, it spares that one the half of the CPU, and carried back it has both.
 """
 
 import json
-import platform
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -21,17 +24,24 @@ import pandas as pd
 import torch
 
 from prunability.analysis.ranks import kendall_tau
-from prunability.data.dataset import prepare
+from prunability.data.dataset import Dataset, prepare
 from prunability.data.sources import load_images
-from prunability.foundation.execution import cores, project_root
+from prunability.foundation.execution import project_root
+from prunability.foundation.files import updated
 from prunability.measures import REGISTRY, Estimated, TrainedRun, UndefinedMeasureError
+from prunability.records.workers import environment
 from prunability.studies import open_study
+from prunability.training.arithmetic import processor
 from prunability.training.config import RunConfig
+from prunability.training.course import Result
 from prunability.training.loop import DTYPES, one_thread, train
+from rows import RESULTS, written
 
 SAMPLE = {"correlation": 3, "double-descent": 5}
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 TARGETS = ("train_loss", "test_loss", "test_error")
+
+Values = dict[str, float]
 
 
 def sample(study: str) -> list[RunConfig]:
@@ -40,19 +50,16 @@ def sample(study: str) -> list[RunConfig]:
     return [run for run in opened.runs if run.hash in opened.parts["grid"]][:: SAMPLE[study]]
 
 
+def prepared(config: RunConfig, device: torch.device) -> Dataset:
+    """The digits of a run."""
+    images = load_images("digits", project_root() / "data")
+    return prepare(images, config.data, device, DTYPES[config.training.precision])
+
+
 def trained(config: RunConfig, device: torch.device) -> TrainedRun:
     """A run, trained on a device."""
-    data = prepare(
-        load_images("digits", project_root() / "data"), config.data, device, DTYPES[config.training.precision]
-    )
+    data = prepared(config, device)
     return TrainedRun(config, data, *train(config, data))
-
-
-def moved(run: TrainedRun, device: torch.device) -> TrainedRun:
-    """The same weights, to be measured on another device."""
-    images = load_images("digits", project_root() / "data")
-    data = prepare(images, run.config.data, device, DTYPES[run.config.training.precision])
-    return TrainedRun(run.config, data, run.initial, run.final, run.result)
 
 
 def lowered(config: RunConfig) -> RunConfig:
@@ -60,10 +67,10 @@ def lowered(config: RunConfig) -> RunConfig:
     return config.model_copy(update={"training": config.training.model_copy(update={"precision": "bfloat16"})})
 
 
-def values(run: TrainedRun) -> dict[str, float]:
+def values(run: TrainedRun) -> Values:
     """Targets and measures of a network."""
     result = asdict(run.result)
-    found: dict[str, float] = {name: result[name] for name in TARGETS}
+    found: Values = {name: result[name] for name in TARGETS}
     for group in REGISTRY.values():
         try:
             measured = group.function(run)
@@ -73,20 +80,30 @@ def values(run: TrainedRun) -> dict[str, float]:
     return found
 
 
-def pairs(configs: Sequence[RunConfig]) -> Iterator[tuple[str, dict[str, float], dict[str, float]]]:
-    """What is compared, and the values of each pair."""
-    for config in configs:
-        base = trained(config, CPU)
-        of_base = values(base)
-        yield "trained in bfloat16, against float32", of_base, values(trained(lowered(config), CPU))
-        other = config.model_copy(update={"seed": config.seed + 50})
-        yield "trained with another seed", of_base, values(trained(other, CPU))
-        if torch.cuda.is_available():
-            yield "same weights, measured on GPU, against CPU", of_base, values(moved(base, GPU))
-            yield "trained and measured on GPU, against CPU", of_base, values(trained(config, GPU))
+def of_cpu(config: RunConfig, at: Path) -> Iterator[tuple[str, Values, Values]]:
+    """What is compared without a GPU, and the values of each pair; the network is kept for the other half."""
+    base = trained(config, CPU)
+    of_base = values(base)
+    kept = {"initial": base.initial, "final": base.final, "result": asdict(base.result), "values": of_base}
+    torch.save(kept | {"processor": processor()}, at / f"{config.hash}.pt")
+    yield "trained in bfloat16, against float32", of_base, values(trained(lowered(config), CPU))
+    other = config.model_copy(update={"seed": config.seed + 50})
+    yield "trained with another seed", of_base, values(trained(other, CPU))
 
 
-def table(found: Sequence[tuple[dict[str, float], dict[str, float]]]) -> pd.DataFrame:
+def of_gpu(config: RunConfig, at: Path) -> Iterator[tuple[str, Values, Values]]:
+    """What a GPU is compared on with a CPU, which has made its half."""
+    kept = torch.load(at / f"{config.hash}.pt", weights_only=True)
+    base = TrainedRun(config, prepared(config, GPU), kept["initial"], kept["final"], Result(**kept["result"]))
+    against = f"against CPU ({kept['processor']})"
+    yield f"same weights, measured on GPU, {against}", kept["values"], values(base)
+    yield f"trained and measured on GPU, {against}", kept["values"], values(trained(config, GPU))
+
+
+HALVES = {"cpu": of_cpu, "gpu": of_gpu}
+
+
+def table(found: Sequence[tuple[Values, Values]]) -> pd.DataFrame:
     """A row for each value that both of every pair have."""
     rows = []
     for name in found[0][0]:
@@ -100,28 +117,33 @@ def table(found: Sequence[tuple[dict[str, float], dict[str, float]]]) -> pd.Data
 
 
 def main() -> None:
-    """Make the pairs, print the tables, and write them."""
-    compared: dict[str, list[tuple[dict[str, float], dict[str, float]]]] = {}
-    with one_thread():
-        for study in SAMPLE:
-            for what, one, other in pairs(sample(study)):
-                compared.setdefault(f"{what}: {study}", []).append((one, other))
-    path = Path(__file__).parent / "results" / "agreement.json"
-    known = json.loads(path.read_text()) if path.exists() else {}
-    for what, found in compared.items():
-        rows = table(found)
-        print(f"\n{what}, {len(found)} networks\n{rows.to_string(index=False, float_format='{:.2g}'.format)}")
-        known[what] = {
-            "rows": json.loads(rows.to_json(orient="records")),
-            "environment": {
-                "python": platform.python_version(),
-                "torch": torch.__version__,
-                "machine": platform.machine(),
-                "device": torch.cuda.get_device_name() if "GPU" in what else f"{cores()} CPU cores",
-                "data": "digits",
-            },
-        }
-    path.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
+    """Make the pairs of a half or of both; write the tables of all that are in the folder."""
+    at, *asked = sys.argv[1:]
+    folder = Path(at)
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = folder / "pairs.jsonl"
+    with one_thread(), written(rows) as tell:
+        runs = [(study, config) for study in SAMPLE for config in sample(study)]
+        for half in asked or (["cpu", "gpu"] if torch.cuda.is_available() else ["cpu"]):
+            made_by = environment(GPU if half == "gpu" else CPU, "digits")
+            for study, config in runs:
+                for what, one, other in HALVES[half](config, folder):
+                    tell({
+                        "what": f"{what}: {study}", "run": config.hash, "one": one, "other": other,
+                        "environment": made_by,
+                    })  # fmt: skip
+    # Of a pair that was made more than once, the last.
+    pairs = {(row["what"], row["run"]): row for row in map(json.loads, rows.read_text("utf-8").splitlines())}
+    with updated(RESULTS / "agreement.json") as known:
+        for what in dict.fromkeys(what for what, _ in pairs):
+            found = [row for (of, _), row in pairs.items() if of == what]
+            compared = table([(row["one"], row["other"]) for row in found])
+            print(
+                f"\n{what}, {len(found)} networks\n{compared.to_string(index=False, float_format='{:.2g}'.format)}"
+            )
+            known[what] = {
+                "rows": json.loads(compared.to_json(orient="records")), "environment": found[-1]["environment"],
+            }  # fmt: skip
 
 
 if __name__ == "__main__":

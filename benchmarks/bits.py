@@ -17,7 +17,6 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,12 +27,14 @@ from torch import Tensor
 from prunability.data.dataset import DataConfig, Dataset, prepare
 from prunability.data.sources import load_images
 from prunability.foundation.execution import project_root
+from prunability.foundation.files import updated
 from prunability.foundation.seeding import generator
 from prunability.measures import REGISTRY, Estimated, TrainedRun, UndefinedMeasureError
 from prunability.training.arithmetic import fleets_agree, in_force
 from prunability.training.config import MLPConfig, NetworkConfig, NiNConfig, RunConfig, TrainingConfig
 from prunability.training.fleet import train_fleet
 from prunability.training.loop import build, logits, one_thread, train
+from rows import RESULTS, Row, kept
 
 OURS = "ours"
 # What ATen takes where nobody caps it as the library does.
@@ -150,7 +151,7 @@ GOLDEN: dict[str, Callable[[], str]] = {
     "fleet of NiN": lambda: fleet(NiNConfig(width=24, depth=2)),
     "NiN alone": lambda: single(NiNConfig(width=24, depth=2)),
 }
-RESULTS: dict[str, Callable[[], str | dict[str, str]]] = {
+CHECKED: dict[str, Callable[[], str | dict[str, str]]] = {
     **GOLDEN,
     "fleet of NiN, dropout": lambda: fleet(NiNConfig(width=40, depth=1, dropout=0.1), batch_size=128),
     "fleet of NiN, odd sizes": lambda: fleet(NiNConfig(width=7, depth=2), 200, batch_size=11),
@@ -170,7 +171,7 @@ def under_setting() -> dict[str, Any]:
     checksums: dict[str, str] = {}
     seconds = {}
     with one_thread():
-        for name, compute in RESULTS.items():
+        for name, compute in CHECKED.items():
             start = time.process_time()
             found = compute()
             seconds[name] = time.process_time() - start
@@ -194,7 +195,16 @@ def child(setting: str) -> dict[str, Any]:
 
 def main() -> None:
     """Print the tables and write what was found."""
-    found = {setting: child(setting) for setting in SETTINGS}
+    with kept("bits") as tell:
+        compare(tell)
+
+
+def compare(tell: Callable[[Row], None]) -> None:
+    """Every setting, several times, each told as it is found."""
+    found = {}
+    for setting in SETTINGS:
+        found[setting] = child(setting)
+        tell({"setting": setting, **found[setting]})
     for _ in range(ROUNDS - 1):
         for setting in SETTINGS:
             again = child(setting)
@@ -210,10 +220,8 @@ def main() -> None:
     print(pd.Series({setting: one["fleets that disagree"] for setting, one in found.items()}).to_string())
     costs = pd.DataFrame({setting: one["seconds"] for setting, one in found.items()})
     print(costs.to_string(float_format=lambda value: f"{value:.2f}"))
-    path = Path(__file__).parent / "results" / "bits.json"
-    known = json.loads(path.read_text()) if path.exists() else {}
-    known[found[OURS]["environment"]["processor"]] = found
-    path.write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    with updated(RESULTS / "bits.json") as known:
+        known[found[OURS]["environment"]["processor"]] = found
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ import platform
 import sys
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
@@ -22,13 +21,14 @@ from prunability.claims import Case, Claim, case_of, of_study
 from prunability.claims.explained import EXPLANATIONS
 from prunability.claims.scenarios import Grid, Scenario, shares
 from prunability.foundation.execution import Execution, project_root
+from prunability.foundation.files import write
 from prunability.measures import HEADLINE_MEASURE
 from prunability.records.sources import gather, of_table
 from prunability.records.tables import read
 from prunability.studies import STUDIES
+from rows import RESULTS, Row, kept
 
 ROOT = project_root()
-RESULTS = Path(__file__).parent / "results" / "calibration.json"
 PAGE = ROOT / "CALIBRATION.md"
 DRAWS, RESAMPLES = 1000, 1000
 # The share of false claims that a rule may support.
@@ -101,32 +101,33 @@ def page(content: dict[str, object]) -> str:
 
 def main() -> None:
     """Simulate, print the table and write it."""
-    draws, rows, words = int(sys.argv[1]) if len(sys.argv) > 1 else DRAWS, [], ""
-    for study in STUDIES:
-        if not of_study(study):
-            continue
-        case = published_case(study)
-        if study == "correlation":
-            parts = {n: shares(case.table, n, case.hyperparameters) for n in ("test_loss", HEADLINE_MEASURE)}
-            words = "; ".join(
-                f"{what} {s.main:.0%}, {s.setting:.0%} and {s.seed:.0%}"
-                for what, s in zip(("test loss", "prunability"), parts.values(), strict=True)
-            )
-        for claim, scenario in ((c, scenario) for c in of_study(study) for scenario in c.scenarios):
-            found = simulated(case, claim, scenario, draws)
-            share = {verdict: found[verdict] / draws for verdict in VERDICTS}
-            rows.append({"claim": claim.id, "true": scenario.true, "words": scenario.words, "shares": share})
-            print(f"{claim.id} {'true ' if scenario.true else 'false'} {scenario.words:50s} {share}", flush=True)
-    rows.sort(key=lambda row: (row["claim"], row["true"]))
-    content = {
-        "environment": {"numpy": np.__version__, "python": platform.python_version()},
-        "draws": draws,
-        "resamples": RESAMPLES,
-        "shares": words,
-        "rows": rows,
-    }
-    RESULTS.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    PAGE.write_text(page(content), encoding="utf-8")
+    draws, rows, words = int(sys.argv[1]) if len(sys.argv) > 1 else DRAWS, list[Row](), ""
+    with kept("calibration") as tell:
+        for study in STUDIES:
+            if not of_study(study):
+                continue
+            case = published_case(study)
+            if study == "correlation":
+                parts = {n: shares(case.table, n, case.hyperparameters) for n in ("test_loss", HEADLINE_MEASURE)}
+                words = "; ".join(
+                    f"{what} {s.main:.0%}, {s.setting:.0%} and {s.seed:.0%}"
+                    for what, s in zip(("test loss", "prunability"), parts.values(), strict=True)
+                )
+            for claim, scenario in ((c, scenario) for c in of_study(study) for scenario in c.scenarios):
+                found = simulated(case, claim, scenario, draws)
+                share = {verdict: found[verdict] / draws for verdict in VERDICTS}
+                rows.append({"claim": claim.id, "true": scenario.true, "words": scenario.words, "shares": share})
+                tell(rows[-1])
+        rows.sort(key=lambda row: (row["claim"], row["true"]))
+        content = {
+            "environment": {"numpy": np.__version__, "python": platform.python_version()},
+            "draws": draws,
+            "resamples": RESAMPLES,
+            "shares": words,
+            "rows": rows,
+        }
+        write(RESULTS / "calibration.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+        write(PAGE, page(content))
 
 
 if __name__ == "__main__":

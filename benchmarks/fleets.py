@@ -1,4 +1,4 @@
-"""How many networks are trained to the target in an hour: the textbook loop, one at a time, and in fleets.
+"""How many networks are trained in an hour: the textbook loop, one at a time, and in fleets.
 
     python benchmarks/fleets.py                                  # quick's shapes, on digits
     python benchmarks/fleets.py small folder:/path/to/cifar10    # small's, on 2,000 images
@@ -7,20 +7,19 @@
 Prints tables and adds them, with the environment, to ``benchmarks/results/fleets.json``. ``textbook`` is the
 loop that research repositories write: a DataLoader, plain layers, float32, one network and one step at a
 time with all threads. The others run on one core, or on the GPU; what is a
-share of the matrix rate is one of theirs. ``whole`` is the profile's grid (two runs
+share of the matrix rate is one of theirs. Every network is trained for as many steps, with a target that it cannot
+reach but that is judged all the same. ``whole`` is the profile's grid (two runs
 of ``small``), trained by the textbook loop and as ``prunability run`` does it on all cores.
 """
 
-import json
 import platform
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import torch
@@ -33,6 +32,7 @@ from prunability.data.dataset import Dataset, prepare
 from prunability.data.images import ImageSet
 from prunability.data.sources import load_images
 from prunability.foundation.execution import Execution, cores, project_root
+from prunability.foundation.files import updated
 from prunability.measures import REGISTRY, TrainedRun
 from prunability.records.runner import complete
 from prunability.records.workers import keep_memory
@@ -40,6 +40,7 @@ from prunability.studies import Study, open_study
 from prunability.training.config import NiNConfig, RunConfig
 from prunability.training.fleet import train_fleet
 from prunability.training.loop import DTYPES, LARGEST_IMAGE, build, train
+from rows import RESULTS, Row, kept
 
 # Width, depth and batch size that are timed.
 SHAPES = {
@@ -48,8 +49,8 @@ SHAPES = {
     "paper": [(64, 2, 256), (128, 3, 256), (256, 4, 256)],
 }
 SIZES = (1, 4, 16, 64)
-# Where training to the target in every way would take too long, each is timed for so many epochs.
-EPOCHS = {"paper": 2}
+# Steps of each network that is timed, in whole epochs; a loss that none reaches.
+STEPS, UNREACHED = 400, 1e-12
 # Measures that evaluate many variants of a network.
 SEARCHES = (
     "prunability_magnitude",
@@ -141,15 +142,15 @@ def matrix_rate(dtype: torch.dtype) -> float:
     return float(2 * size**3 / best)
 
 
-def members(study: Study, shape: tuple[int, int, int], count: int, epochs: int | None = None) -> list[RunConfig]:
-    """Runs of one shape, the grid's settings with as many seeds as it takes, for at most so many epochs."""
+def members(study: Study, shape: tuple[int, int, int], count: int, **rules: float) -> list[RunConfig]:
+    """Runs of one shape, the grid's settings with as many seeds as it takes and some rules of training changed."""
     names = ("width", "depth", "batch_size")
     of_grid = [run for run in study.runs if tuple(run.setting(name) for name in names) == shape]
     found = []
     for number in range(count):
         run = of_grid[number % len(of_grid)]
-        rules = run.training.model_copy(update={"max_epochs": epochs or run.training.max_epochs})
-        found.append(run.model_copy(update={"seed": number // len(of_grid), "training": rules}))
+        changed = run.training.model_copy(update=rules)
+        found.append(run.model_copy(update={"seed": number // len(of_grid), "training": changed}))
     return found
 
 
@@ -159,16 +160,12 @@ def images_of(study: Study) -> ImageSet:
     return load_images(study.source, project_root() / "data")
 
 
-def modes(study: Study, shape: tuple[int, int, int], epochs: int | None) -> list[dict[str, Any]]:
-    """A row for each way of training networks of one shape.
-
-    With a number of ``epochs``, each way is timed for only so many: networks an hour are then computed from
-    the steps that one network takes to the target.
-    """
+def modes(study: Study, shape: tuple[int, int, int]) -> Iterator[Row]:
+    """A row for each way of training networks of one shape."""
     (first,) = members(study, shape, 1)
+    rules = {"max_epochs": -(-STEPS // (first.data.n_train // shape[2])), "target_loss": UNREACHED}
     data = prepare(images_of(study), first.data, DEVICE, DTYPES[first.training.precision])
     few = 4 if study.profile == "quick" else 1
-    needed = train(first, data)[2].steps if epochs else None
     work: dict[str, tuple[int, Callable[[list[RunConfig]], list[int]]]] = {
         "textbook": (few, lambda runs: [textbook(run, data) for run in runs]),
         "one at a time": (few, lambda runs: [train(run, data)[2].steps for run in runs]),
@@ -181,25 +178,21 @@ def modes(study: Study, shape: tuple[int, int, int], epochs: int | None) -> list
         flops(first, data),
         matrix_rate(torch.bfloat16 if first.training.precision == "bfloat16" else torch.float32),
     )
-    rows = []
     for mode, (count, function) in work.items():
         torch.set_num_threads(cores() if mode == "textbook" else 1)
-        runs = members(study, shape, count, epochs)
+        runs = members(study, shape, count, **rules)
         seconds, steps = timed(lambda: function(runs))  # noqa: B023  (called at once)
         total = sum(steps)
-        rows.append({
+        yield {
             "width": shape[0], "depth": shape[1], "batch": shape[2], "mode": mode, "networks": count,
-            "seconds": seconds, "steps": needed or total / count,
-            "networks/h": 3600 * total / seconds / (needed or total / count),
+            "seconds": seconds, "steps": total / count, "networks/h": 3600 * count / seconds,
             "ms/step": 1e3 * seconds / total, "examples/s": total * shape[2] / seconds,
             "TFLOP/s": operations * total / seconds / 1e12,
             "of matrix rate": operations * total / seconds / rate,
-        })  # fmt: skip
-        print(rows[-1], flush=True)
-    return rows
+        }  # fmt: skip
 
 
-def whole(study: Study, runs: Sequence[RunConfig]) -> dict[str, float]:
+def whole(study: Study, runs: Sequence[RunConfig]) -> Row:
     """Seconds to train runs of a profile by the textbook loop, and by the library without measures."""
     torch.set_num_threads(cores())
     data = prepare(images_of(study), runs[0].data, DEVICE, torch.float32)
@@ -218,12 +211,11 @@ def whole(study: Study, runs: Sequence[RunConfig]) -> dict[str, float]:
     return {"networks": len(runs), "textbook seconds": seconds, "library seconds": ours, "ratio": seconds / ours}
 
 
-def searches(study: Study, shape: tuple[int, int, int]) -> list[dict[str, Any]]:
+def searches(study: Study, shape: tuple[int, int, int]) -> Iterator[Row]:
     """Seconds of the measures that try many variants of a network, one by one and in fleets."""
     (config,) = members(study, shape, 1)
     data = prepare(images_of(study), config.data, DEVICE, DTYPES[config.training.precision])
     result = train(config, data)
-    rows = []
     for name in SEARCHES:
         seconds = {}
         for batched in (False, True):
@@ -231,14 +223,13 @@ def searches(study: Study, shape: tuple[int, int, int]) -> list[dict[str, Any]]:
             run.variants.batched = batched
             seconds[batched], _ = timed(lambda: [len(REGISTRY[name].function(run))])  # noqa: B023
         chosen = TrainedRun(config, data, *result).variants.batched
-        rows.append({
+        yield {
             "width": shape[0], "depth": shape[1], "measure": name, "one by one": seconds[False],
             "in fleets": seconds[True], "rule": "in fleets" if chosen else "one by one",
-        })  # fmt: skip
-    return rows
+        }  # fmt: skip
 
 
-def shown(rows: Sequence[dict[str, Any]] | Sequence[dict[str, float]]) -> str:
+def shown(rows: Sequence[Row]) -> str:
     """As a table."""
     return pd.DataFrame(rows).to_string(index=False, float_format=lambda value: f"{value:.4g}")
 
@@ -248,26 +239,31 @@ def main() -> None:
     profile, data = [*sys.argv[1:], *["quick", ""][len(sys.argv) - 1 :]][:2]
     study = open_study("correlation", profile, data, 0, project_root() / "data")
     keep_memory()
-    epochs = EPOCHS.get(profile)
-    rows = [row for shape in SHAPES[profile] for row in modes(study, shape, epochs)]
-    print(shown(rows))
-    torch.set_num_threads(1)
-    of_measures = [row for shape in SHAPES[profile] for row in searches(study, shape)] if profile == "quick" else []
-    print(shown(of_measures) if of_measures else "")
-    grid = list(study.runs) if profile == "quick" else members(study, SHAPES[profile][0], 2)
-    total = whole(study, grid) if profile != "paper" else {}
-    print(shown([total]) if total else "")
-    path = Path(__file__).parent / "results" / "fleets.json"
-    known = json.loads(path.read_text()) if path.exists() else {}
     device = torch.cuda.get_device_name() if DEVICE.type == "cuda" else f"{cores()} CPU cores"
-    known[f"{profile}, {device}"] = {
-        "training": rows, "measures": of_measures, "whole": total,
-        "environment": {
-            "python": platform.python_version(), "torch": torch.__version__, "machine": platform.machine(),
-            "device": device, "data": study.data.title,
-        },
-    }  # fmt: skip
-    path.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
+    with kept("fleets") as tell:
+
+        def told(rows: Iterable[Row]) -> list[Row]:
+            found = []
+            for row in rows:
+                tell(row)
+                found.append(row)
+            return found
+
+        of_training = told(row for shape in SHAPES[profile] for row in modes(study, shape))
+        torch.set_num_threads(1)
+        measured = SHAPES[profile] if profile == "quick" else []
+        of_measures = told(row for shape in measured for row in searches(study, shape))
+        grid = list(study.runs) if profile == "quick" else members(study, SHAPES[profile][0], 2)
+        total = told(whole(study, runs) for runs in ([grid] if profile != "paper" else []))
+        with updated(RESULTS / "fleets.json") as known:
+            known[f"{profile}, {device}"] = {
+                "training": of_training, "measures": of_measures, "whole": total[0] if total else {},
+                "environment": {
+                    "python": platform.python_version(), "torch": torch.__version__,
+                    "machine": platform.machine(), "device": device, "data": study.data.title,
+                },
+            }  # fmt: skip
+    print(*(shown(rows) for rows in (of_training, of_measures, total) if rows), sep="\n")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ that a borrowed machine that ends early leaves what it did. Without a GPU the sa
 """
 
 import argparse
-import json
 import math
 import os
 import signal
@@ -37,6 +36,7 @@ from prunability.training.dropout import dropout_keys, dropout_mask, places
 from prunability.training.fleet import Fleet, train_fleet
 from prunability.training.loop import logits, train
 from prunability.training.strategy import trained
+from rows import written
 
 GPU = torch.cuda.is_available()
 CPU, DEVICE = torch.device("cpu"), torch.device("cuda" if GPU else "cpu")
@@ -309,13 +309,7 @@ def main() -> None:
     if asked.data:
         parts["published"] = lambda: published(asked.data)
     chosen = asked.parts.split(",") if asked.parts else list(parts)
-    with Path(asked.out).open("a", encoding="utf-8") as out:
-
-        def tell(row: dict[str, Any]) -> None:
-            print(json.dumps(row), flush=True)
-            out.write(json.dumps(row) + "\n")
-            out.flush()
-
+    with written(Path(asked.out)) as tell:
         tell({"part": "environment", **environment(DEVICE, "synthetic")})
         for name in chosen:
             start = time.perf_counter()

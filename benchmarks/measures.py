@@ -13,6 +13,7 @@ import json
 import platform
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +21,18 @@ import numpy as np
 import pandas as pd
 import torch
 
-from prunability.data.dataset import prepare
+from prunability.data.dataset import Dataset, prepare
 from prunability.data.sources import load_images
 from prunability.foundation.execution import Execution, cores, project_root
+from prunability.foundation.files import updated, write
 from prunability.measures import REGISTRY, Estimated, TrainedRun, UndefinedMeasureError
 from prunability.measures.variants import Variants
 from prunability.report.text.measures import measure_list
 from prunability.studies import open_study
 from prunability.training.config import RunConfig
-from prunability.training.loop import DTYPES, logits, train
+from prunability.training.course import Result
+from prunability.training.loop import DTYPES, State, logits, train
+from rows import RESULTS, Row, kept
 
 HEAD = """# Measures
 
@@ -41,6 +45,8 @@ tensors, d the number of weights, ω of all parameters, γ the margin, N the num
 training loss, φ(w, α) the network with the fraction α of its weights, G the number of fractions tried, δ =
 0.05. Estimates from random draws have a standard error in the record.
 """
+
+HEADS = ["function", "measure", "value", "standard error", "seconds", "passes"]
 
 
 def configuration(source: str) -> tuple[RunConfig, str]:
@@ -58,10 +64,10 @@ def data_folder() -> Path:
     ).data
 
 
-def measured(run: TrainedRun, screened: bool | None) -> tuple[float, pd.DataFrame]:
+def measured(run: TrainedRun, screened: bool | None, tell: Callable[[Row], None]) -> tuple[float, pd.DataFrame]:
     """Core-seconds of a forward pass, and a row for each measure; each function timed once, nothing shared before.
 
-    ``screened`` says whether bfloat16 looks first, by default where it pays.
+    ``screened`` says whether bfloat16 looks first, by default where it pays. Each row is told as it is found.
     """
     run.variants = Variants(run.folded, run.data.train_images, run.data.train_labels, screened=screened)
     seconds = []
@@ -79,13 +85,13 @@ def measured(run: TrainedRun, screened: bool | None) -> tuple[float, pd.DataFram
         cost = time.process_time() - start
         for name, found in values.items():
             value, error_ = found if isinstance(found, Estimated) else (found, float("nan"))
-            rows.append((function, name, value, error_, cost, cost / one_pass))
-    heads = ["function", "measure", "value", "standard error", "seconds", "passes"]
-    return one_pass, pd.DataFrame(rows, columns=heads)
+            rows.append(dict(zip(HEADS, (function, name, value, error_, cost, cost / one_pass), strict=True)))
+            tell({"screened": screened, **rows[-1]})
+    return one_pass, pd.DataFrame(rows, columns=HEADS)
 
 
 def main() -> None:
-    """Measure, print, and write the results."""
+    """Train the network that is measured, and measure it."""
     source = sys.argv[1] if len(sys.argv) > 1 else "digits"
     config, source = configuration(source)
     torch.set_num_threads(1)
@@ -95,10 +101,18 @@ def main() -> None:
     trained = train(config, data)
     if trained[2].status != "converged":
         raise RuntimeError(f"the network did not converge: {trained[2].reason}")
+    with kept("measures") as tell:
+        compare(config, source, trained, data, tell)
+
+
+def compare(
+    config: RunConfig, source: str, trained: tuple[State, State, Result], data: Dataset, tell: Callable[[Row], None]
+) -> None:
+    """Measure one network in both ways and write the results."""
     tables = {}
     for way, screened in {"in float32 alone": False, "screened": None}.items():
         run = TrainedRun(config, data, *trained)
-        one_pass, tables[way] = measured(run, screened)
+        one_pass, tables[way] = measured(run, screened, tell)
         total = float(tables[way].drop_duplicates("function")["seconds"].sum())
         print(f"{way}: {total:.1f} core-seconds in all, {total / one_pass:.0f} passes of {one_pass * 1e3:.1f} ms")
     before, table = tables.values()
@@ -114,9 +128,8 @@ def main() -> None:
         "screens": run.screens,
         "measures": json.loads(table.to_json(orient="records")),
     }
-    path = Path(__file__).parent / "results" / "measures.json"
-    known = json.loads(path.read_text()) if path.exists() else {}
-    known["digits" if source == "digits" else "32×32 images"] = {
+    which = "digits" if source == "digits" else "32×32 images"
+    content = {
         "network": config.network.model_dump(),
         "examples": config.data.n_train,
         "threads": {"1": results},
@@ -127,9 +140,10 @@ def main() -> None:
             "cores": cores(),
         },
     }
-    path.write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    with updated(RESULTS / "measures.json") as known:
+        known[which] = content
     if source == "digits":
-        (project_root() / "MEASURES.md").write_text(measures_page(known["digits"]), encoding="utf-8")
+        write(project_root() / "MEASURES.md", measures_page(content))
 
 
 def measures_page(result: dict[str, Any]) -> str:

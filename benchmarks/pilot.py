@@ -25,26 +25,30 @@ from prunability.analysis.reliability import share_between_settings
 from prunability.data.dataset import prepare
 from prunability.data.sources import load_images
 from prunability.foundation.execution import project_root
+from prunability.foundation.files import updated
 from prunability.records.workers import environment
 from prunability.studies import open_study
 from prunability.training.checkpoints import OutOfTimeError
 from prunability.training.config import RunConfig
 from prunability.training.fleet import shape_of
 from prunability.training.strategy import trained
+from rows import RESULTS, Row, written
 
 CORNERS: dict[str, list[Any]] = {"weight_decay": [1e-4]}
 CACHE = project_root() / "data"
+# What the processes found, network by network, until all is written.
+PARTIAL = RESULTS / "pilot.partial.jsonl"
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def ended(source: str, runs: list[RunConfig], axes: list[str], until: float) -> list[dict[str, Any]]:
+def ended(source: str, runs: list[RunConfig], axes: list[str], until: float) -> list[Row]:
     """A row for each run of one shape, trained to its end or as far as it came."""
     torch.set_num_threads(1)
     data = prepare(load_images(source, CACHE), runs[0].data, DEVICE, torch.float32)
-    rows: dict[RunConfig, dict[str, Any]] = {
+    rows: dict[RunConfig, Row] = {
         run: {**{name: run.setting(name) for name in axes}, "seed": run.seed} for run in runs
     }
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, written(PARTIAL) as tell:
 
         def place(run: RunConfig) -> Path:
             return Path(folder) / run.hash
@@ -59,6 +63,7 @@ def ended(source: str, runs: list[RunConfig], axes: list[str], until: float) -> 
                     "test_error": result.test_error,
                     "seconds": seconds,
                 }
+                tell(rows[run])
         for run in runs:
             if "status" not in rows[run] and place(run).exists():
                 kept = torch.load(place(run), weights_only=True)
@@ -89,11 +94,10 @@ def main() -> None:
             "test error, 5th to 95th percentile": [float(done["test_error"].quantile(q)) for q in (0.05, 0.95)],
         }
     print(json.dumps(summary))
-    path = Path(__file__).parent / "results" / "pilot.json"
     content = {"rows": found.to_dict("records"), "summary": summary, "environment": environment(DEVICE, source)}
-    known = json.loads(path.read_text()) if path.exists() else {}
-    known[f"{study.runs[0].data.n_train:,} images, stopped after {limit:g} s"] = content
-    path.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
+    with updated(RESULTS / "pilot.json") as known:
+        known[f"{study.runs[0].data.n_train:,} images, stopped after {limit:g} s"] = content
+    PARTIAL.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

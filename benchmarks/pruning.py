@@ -10,8 +10,6 @@ import json
 import platform
 import time
 from itertools import pairwise
-from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import torch
@@ -19,6 +17,7 @@ import torch
 from prunability.data.dataset import DataConfig, prepare
 from prunability.data.sources import load_images
 from prunability.foundation.execution import cores, project_root
+from prunability.foundation.files import write
 from prunability.foundation.seeding import generator
 from prunability.measures import TrainedRun
 from prunability.measures.search import (
@@ -33,6 +32,7 @@ from prunability.measures.search import (
 )
 from prunability.training.config import NiNConfig, RunConfig, TrainingConfig
 from prunability.training.loop import one_thread, train
+from rows import RESULTS, Row, kept
 
 NETWORKS = ((24, 1), (40, 2), (64, 2))
 
@@ -52,7 +52,7 @@ def trained(width: int, depth: int, device: torch.device) -> TrainedRun:
     return TrainedRun(config, data, initial, final, result)
 
 
-def compare(run: TrainedRun, pruner: Pruner) -> dict[str, Any]:
+def compare(run: TrainedRun, pruner: Pruner) -> Row:
     """One row of the table: a scan at the headline tolerance and the exhaustive one."""
 
     def draws() -> list[torch.Generator | None]:
@@ -78,9 +78,9 @@ def compare(run: TrainedRun, pruner: Pruner) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def together(run: TrainedRun, examples: int = 50) -> dict[str, Any]:
+def together(run: TrainedRun, examples: int = 50) -> Row:
     """Seconds of 2 and of 16 variants evaluated as one fleet, over those of one by one."""
-    row: dict[str, Any] = {"width": run.config.setting("width"), "depth": run.config.setting("depth")}
+    row: Row = {"width": run.config.setting("width"), "depth": run.config.setting("depth")}
     variants, index = run.variants, torch.arange(examples, device=run.data.train_labels.device)
     row["rule"], chosen = "in fleets" if variants.batched else "one by one", variants.batched
     for count in (2, 16):
@@ -103,26 +103,29 @@ def together(run: TrainedRun, examples: int = 50) -> dict[str, Any]:
 def main() -> None:
     """Print the table and write it with the environment."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    with one_thread():
+    rows, ratios = list[Row](), list[Row]()
+    with one_thread(), kept("pruning") as tell:
         runs = [trained(width, depth, device) for width, depth in NETWORKS]
-        rows = [compare(run, pruner) for run in runs for pruner in PRUNERS]
-        ratios = [together(run) for run in runs]
+        for run in runs:
+            for pruner in PRUNERS:
+                rows.append(compare(run, pruner))
+                tell(rows[-1])
+            ratios.append(together(run))
+            tell(ratios[-1])
+        environment = {
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+            "machine": platform.machine(),
+            "cores": cores(),
+            "threads": 1,
+            "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
+        }
+        content = {"environment": environment, "fleet over one by one": ratios, "rows": rows}
+        write(RESULTS / "pruning.json", json.dumps(content, indent=1) + "\n")
     table = pd.DataFrame(rows)
     print(table.to_string(index=False, float_format=lambda value: f"{value:.3g}"))
     print("\nseconds of a fleet over those of one by one")
     print(pd.DataFrame(ratios).to_string(index=False, float_format=lambda value: f"{value:.2f}"))
-    environment = {
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "cores": cores(),
-        "threads": 1,
-        "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
-    }
-    target = Path(__file__).parent / "results" / "pruning.json"
-    target.parent.mkdir(exist_ok=True)
-    content = {"environment": environment, "fleet over one by one": ratios, "rows": rows}
-    target.write_text(json.dumps(content, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ import resource
 import time
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -22,6 +21,8 @@ from prunability.analysis.information import conditional_information, pair_infor
 from prunability.analysis.ranks import tau_estimates, taus
 from prunability.analysis.resampling import RESAMPLES, Sample
 from prunability.foundation.execution import cores
+from prunability.foundation.files import write
+from rows import RESULTS, kept
 
 RUNS, MEASURES, HYPERPARAMETERS = 2000, 40, 7
 BOOTSTRAP_RUNS = 324
@@ -77,43 +78,45 @@ def main() -> None:
     one_tau = seconds(lambda: loop_tau(*small))
     bootstrap_scale = (BOOTSTRAP_RUNS / LOOP_RUNS) ** 2 * RESAMPLES
     sample = Sample(tuple(range(BOOTSTRAP_RUNS)), 0)
-    rows = [
+    work: list[tuple[str, Callable[[], object], float]] = [
         (
             f"conditional information, n = {RUNS}, {MEASURES} measures, {sets} sets",
-            seconds(lambda: conditional_information(x, y, settings, names)),
+            lambda: conditional_information(x, y, settings, names),
             one_information * (RUNS / LOOP_RUNS) ** 2 * MEASURES * sets,
         ),
         (
             f"taus with intervals, n = {BOOTSTRAP_RUNS}, {MEASURES} measures, 3 targets, {RESAMPLES} resamples",
-            seconds(lambda: tau_estimates(z, goals, sample)),
+            lambda: tau_estimates(z, goals, sample),
             one_tau * bootstrap_scale * MEASURES * 3,
         ),
         (
             f"information of one measure with {MEASURES}, n = {BOOTSTRAP_RUNS}, {RESAMPLES} resamples",
-            seconds(lambda: pair_information(z, sample.by_settings, rows=1)),
+            lambda: pair_information(z, sample.by_settings, rows=1),
             one_information * bootstrap_scale * MEASURES,
         ),
         (
             f"taus between measures, n = {BOOTSTRAP_RUNS}, {MEASURES} measures",
-            seconds(lambda: taus(z, z)),
+            lambda: taus(z, z),
             one_tau * bootstrap_scale / RESAMPLES * MEASURES**2,
         ),
     ]
-    table = pd.DataFrame(rows, columns=["what", "seconds", "plain loop (scaled)"])
-    table["ratio"] = table["plain loop (scaled)"] / table["seconds"]
-    print(table.to_string(index=False, float_format=lambda value: f"{value:,.3g}"))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
+    rows = []
+    with kept("resampling") as tell:
+        for what, call, loop in work:
+            spent = seconds(call)
+            rows.append({"what": what, "seconds": spent, "plain loop (scaled)": loop, "ratio": loop / spent})
+            tell(rows[-1])
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
+        environment = {
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+            "machine": platform.machine(),
+            "cores": cores(),
+        }
+        content = {"environment": environment, "peak_gb": peak, "rows": rows}
+        write(RESULTS / "resampling.json", json.dumps(content, indent=1) + "\n")
+    print(pd.DataFrame(rows).to_string(index=False, float_format=lambda value: f"{value:,.3g}"))
     print(f"peak memory {peak:.2f} GB")
-    environment = {
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "cores": cores(),
-    }
-    target = Path(__file__).parent / "results" / "resampling.json"
-    target.parent.mkdir(exist_ok=True)
-    content = {"environment": environment, "peak_gb": peak, "rows": table.to_dict("records")}
-    target.write_text(json.dumps(content, indent=1) + "\n")
 
 
 if __name__ == "__main__":

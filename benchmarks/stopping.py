@@ -8,15 +8,12 @@ the end of an epoch whose minibatch losses have a mean below 0.1 nats), on one c
 it, with the environment, to ``benchmarks/results/stopping.json``.
 """
 
-import json
 import platform
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import groupby
-from pathlib import Path
-from typing import Any
 from unittest.mock import patch
 
 import pandas as pd
@@ -26,14 +23,17 @@ from torch import Tensor
 from prunability.data.dataset import Dataset, prepare
 from prunability.data.sources import load_images
 from prunability.foundation.execution import cores, project_root
+from prunability.foundation.files import updated
 from prunability.records.workers import keep_memory
 from prunability.studies import Study, open_study
+from prunability.training import fleet, loop
 from prunability.training.config import NiNConfig, RunConfig, TrainingConfig
 from prunability.training.course import Course, Result
 from prunability.training.fleet import shape_of
 from prunability.training.loop import one_thread, train
 from prunability.training.stopping import judge
 from prunability.training.strategy import trained
+from rows import RESULTS, Row, kept
 
 # Seeds of the grid that are trained by a rule.
 SEEDS = {"rule": 3, "old rule": 1}
@@ -63,7 +63,7 @@ def old(courses: Sequence[Course], losses: Losses) -> None:
 RULES = {"rule": judge, "in full": in_full, "old rule": old}
 
 
-def measured(name: str, rule: str, work: Callable[[], Iterable[Result]], count: int) -> dict[str, Any]:
+def measured(name: str, rule: str, work: Callable[[], Iterable[Result]], count: int) -> Row:
     """A row: seconds, and what checks took of them, of trainings on ``count`` examples by a rule."""
     spent = {"checks": 0, "examples": 0, "seconds": 0.0}
 
@@ -77,18 +77,17 @@ def measured(name: str, rule: str, work: Callable[[], Iterable[Result]], count: 
         spent["seconds"] += time.perf_counter() - start
         spent["checks"] += len(courses)
 
-    with patch("prunability.training.judge", watched), patch("prunability.fleet.judge", watched), one_thread():
+    with patch.object(loop, "judge", watched), patch.object(fleet, "judge", watched), one_thread():
         start = time.perf_counter()
         results = list(work())
         seconds = time.perf_counter() - start
     ends = pd.Series([one.train_loss for one in results if one.status == "converged"], dtype=float)
-    print(f"{name}, {rule}: {seconds:.0f} s", flush=True)
     return {
         "networks": name, "by": rule, "trained": len(results), "converged": len(ends), "seconds": seconds,
         "epochs": sum(one.epochs for one in results), "checks": spent["checks"],
         "share of checks": spent["seconds"] / seconds, "of N a check": spent["examples"] / spent["checks"] / count,
-        "lowest L": ends.min(), "median L": ends.median(), "highest L": ends.max(),
-        "in the band": ends.between(*BAND).mean(),
+        "lowest L": float(ends.min()), "median L": float(ends.median()), "highest L": float(ends.max()),
+        "in the band": float(ends.between(*BAND).mean()),
     }  # fmt: skip
 
 
@@ -99,14 +98,13 @@ def grid(study: Study, data: Dataset, seeds: int) -> Iterator[Result]:
         yield from (one.result for one in trained(list(group), data))
 
 
-def on_digits() -> list[dict[str, Any]]:
+def on_digits() -> Iterator[Row]:
     """The grid of the correlation study's profile ``quick``."""
     study = open_study("correlation", "quick", "", 0, project_root() / "data")
     data = prepared(study, study.runs[0], torch.float32)
     count = len(data.train_labels)
-    rows = [
-        measured("grid in fleets", rule, partial(grid, study, data, seeds), count) for rule, seeds in SEEDS.items()
-    ]
+    for rule, seeds in SEEDS.items():
+        yield measured("grid in fleets", rule, partial(grid, study, data, seeds), count)
     for shape in ALONE:
         runs = [
             run
@@ -115,24 +113,20 @@ def on_digits() -> list[dict[str, Any]]:
         ]
         for rule in RULES:
             name = f"width {shape[0]}, depth {shape[1]}, batch {shape[2]}, alone"
-            rows.append(measured(name, rule, lambda: [train(run, data)[2] for run in runs], count))  # noqa: B023
-    return rows
+            yield measured(name, rule, lambda: [train(run, data)[2] for run in runs], count)  # noqa: B023
 
 
-def on_images(source: str) -> list[dict[str, Any]]:
+def on_images(source: str) -> Iterator[Row]:
     """Networks on 2,000 images, in bfloat16."""
     study = open_study("correlation", "small", source, 0, project_root() / "data")
-    data, rows = prepared(study, study.runs[0], torch.float32), []
+    data = prepared(study, study.runs[0], torch.float32)
     for width, depth, dropout, learning_rate, batch in IMAGES:
         rules = TrainingConfig(learning_rate=learning_rate, batch_size=batch, max_epochs=100, precision="bfloat16")
         network = NiNConfig(width=width, depth=depth, dropout=dropout)
         run = study.runs[0].model_copy(update={"network": network, "training": rules})
         name = f"width {width}, depth {depth}, dropout {dropout}, batch {batch}"
-        rows += [
-            measured(name, rule, lambda: [train(run, data)[2]], len(data.train_labels))  # noqa: B023
-            for rule in ("rule", "old rule")
-        ]
-    return rows
+        for rule in ("rule", "old rule"):
+            yield measured(name, rule, lambda: [train(run, data)[2]], len(data.train_labels))  # noqa: B023
 
 
 def prepared(study: Study, run: RunConfig, dtype: torch.dtype) -> Dataset:
@@ -145,20 +139,22 @@ def main() -> None:
     """Print the table and add it to the results."""
     keep_memory()
     source = sys.argv[1] if len(sys.argv) > 1 else ""
-    rows = on_images(source) if source else on_digits()
+    rows: list[Row] = []
+    with kept("stopping") as tell:
+        for row in on_images(source) if source else on_digits():
+            tell(row)
+            rows.append(row)
+        with updated(RESULTS / "stopping.json") as known:
+            known["images" if source else "digits"] = {
+                "rows": rows,
+                "environment": {
+                    "python": platform.python_version(),
+                    "torch": torch.__version__,
+                    "machine": platform.machine(),
+                    "device": f"one of {cores()} CPU cores",
+                },
+            }
     print(pd.DataFrame(rows).to_string(index=False, float_format=lambda value: f"{value:.4g}"))
-    path = Path(__file__).parent / "results" / "stopping.json"
-    known = json.loads(path.read_text()) if path.exists() else {}
-    known["images" if source else "digits"] = {
-        "rows": json.loads(pd.DataFrame(rows).to_json(orient="records")),
-        "environment": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "machine": platform.machine(),
-            "device": f"one of {cores()} CPU cores",
-        },
-    }
-    path.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

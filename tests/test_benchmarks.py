@@ -1,16 +1,20 @@
 """What the benchmarks wrote is what the code says."""
 
+import importlib
 import json
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from helpers import benchmark
+from helpers import altered, benchmark
 from prunability.claims import CLAIMS, scenarios
 from prunability.foundation.execution import project_root
 from prunability.measures import REGISTRY
+from prunability.studies import open_study
+from prunability.training.config import RunConfig
 
 ROOT = project_root()
 
@@ -59,3 +63,62 @@ def test_the_smoke_test_of_gpus_runs_on_a_cpu(tmp_path: Path, monkeypatch: pytes
     assert measured["same to 1e-4"] == measured["measures"] > 0
     published = (ROOT / "benchmarks" / "results" / "gpu_smoke.jsonl").read_text().splitlines()
     assert set(by_part) <= {json.loads(line)["part"] for line in published}
+
+
+def test_the_halves_of_agreement_are_made_on_two_machines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_run: RunConfig
+) -> None:
+    """Here a CPU stands for the GPU, so that the same weights give the same values."""
+    module, results = benchmark("agreement"), tmp_path / "results"
+    run = altered(small_run, max_epochs=2, precision="float32")
+    monkeypatch.setattr(module, "GPU", torch.device("cpu"))
+    monkeypatch.setattr(module, "RESULTS", results)
+    monkeypatch.setattr(module, "sample", lambda _: [run, run.model_copy(update={"seed": 1})])
+    monkeypatch.setattr(module, "SAMPLE", ["one study"])
+    monkeypatch.setattr(module, "REGISTRY", {"parameter_norm": REGISTRY["parameter_norm"]})
+    for half in ("cpu", "gpu", "gpu"):
+        monkeypatch.setattr(sys, "argv", ["agreement.py", str(tmp_path / "carried"), half])
+        module.main()
+    found = json.loads((results / "agreement.json").read_text())
+    assert {tuple(row["pairs"] for row in one["rows"]) for one in found.values()} == {(2, 2, 2, 2)}
+    for what, one in found.items():
+        worst = max(row["largest difference"] for row in one["rows"])
+        assert (worst == 0) == ("GPU" in what)
+    # All of it is in the folder as soon as it was found.
+    assert len((tmp_path / "carried" / "pairs.jsonl").read_text().splitlines()) == 2 * 6
+
+
+def test_what_was_found_before_a_kill_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = importlib.import_module("rows")
+    monkeypatch.setattr(rows, "RESULTS", tmp_path)
+
+    def killed() -> None:
+        with rows.kept("slow") as tell:
+            tell({"first": 1})
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        killed()
+    (kept,) = tmp_path.iterdir()
+    assert json.loads(kept.read_text()) == {"first": 1}
+    with rows.kept("slow") as tell:
+        tell({"first": 2})
+    assert not [*tmp_path.iterdir()]
+
+
+def test_fleets_are_timed_for_a_number_of_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = benchmark("fleets")
+    monkeypatch.setattr(module, "STEPS", 40)
+    monkeypatch.setattr(module, "SIZES", (1, 2))
+    for ceiling in ("flops", "matrix_rate"):
+        monkeypatch.setattr(module, ceiling, lambda *_: 1)
+    study = open_study("correlation", "quick", "", 0, ROOT / "data")
+    before = torch.get_num_threads()
+    try:
+        rows = list(module.modes(study, module.SHAPES["quick"][0]))
+    finally:
+        torch.set_num_threads(before)
+    assert [row["mode"] for row in rows] == ["textbook", "one at a time", "fleet of 1", "fleet of 2"]
+    # Whole epochs of 31 steps, whatever their loss.
+    assert {row["steps"] for row in rows} == {62}
+    assert all(row["networks/h"] == pytest.approx(3600 * row["networks"] / row["seconds"]) for row in rows)
