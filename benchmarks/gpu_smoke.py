@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
@@ -30,8 +31,16 @@ from prunability.measures import REGISTRY, Estimated, TrainedRun, UndefinedMeasu
 from prunability.records import tables
 from prunability.records.workers import environment
 from prunability.studies import open_study
+from prunability.training import loop
 from prunability.training.augmentation import augmented, moves
-from prunability.training.config import MLPConfig, NiNConfig, RunConfig, TrainingConfig
+from prunability.training.config import (
+    CNNConfig,
+    MLPConfig,
+    NiNConfig,
+    ResNetConfig,
+    RunConfig,
+    TrainingConfig,
+)
 from prunability.training.dropout import dropout_keys, dropout_mask, places
 from prunability.training.fleet import Fleet, train_fleet
 from prunability.training.loop import logits, train
@@ -127,7 +136,7 @@ def noise() -> Rows:
 
 
 def graphs() -> Rows:
-    """Steps of a fleet captured as a graph, against the same steps one kernel after another, from one state."""
+    """Steps captured as a graph, of a fleet and of one network, against the same kernels one after another."""
     data = synthetic(EXAMPLES, SIDE, DEVICE)
     for precision in ("float32", "bfloat16"):
         rules = {"precision": precision, "augmentation": True}
@@ -144,6 +153,20 @@ def graphs() -> Rows:
         yield {
             "precision": precision, "captured": GPU, "moved": apart(found[1], before),
             "graph against eager": apart(found[0], found[1]),
+        }  # fmt: skip
+    for network in (ResNetConfig(width=2), CNNConfig(width=2)):
+        run = run_of((16, 2, 32), EXAMPLES, max_epochs=2 + STEPS, target_loss=1e-9)
+        run = run.model_copy(update={"network": network})
+        ends, spent = [], []
+        for captures in (True, False):
+            start = time.perf_counter()
+            with patch.object(loop, "captures", lambda _, captures=captures: captures and GPU):
+                _, final, result = train(run, data)
+            spent.append(1e3 * (time.perf_counter() - start) / result.steps)
+            ends.append(torch.cat([final[name].flatten() for name in final]))
+        yield {
+            "alone": network.kind, "captured": GPU, "graph against eager": apart(*ends),
+            "ms a step with graph, without": spent,
         }  # fmt: skip
 
 

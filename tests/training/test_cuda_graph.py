@@ -156,6 +156,26 @@ def test_a_step_that_cannot_be_captured_is_launched(
     assert all(torch.equal(alone[name], found[name]) for name in alone)
 
 
+def test_what_a_failed_warm_up_changes_is_put_back_after_it(
+    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    """Not while its kernels may still write: the current stream waits for the other one in between."""
+    request.getfixturevalue("emulated")
+    state, waited = torch.zeros(2), list[torch.Tensor]()
+    monkeypatch.setattr(
+        torch.cuda, "current_stream", lambda: SimpleNamespace(wait_stream=lambda _: waited.append(state.clone()))
+    )
+
+    def step() -> torch.Tensor:
+        state.add_(1)
+        raise RuntimeError("out of luck")
+
+    with pytest.raises(RuntimeError, match="out of luck"):
+        cuda_graph.Captured(step, [state])
+    assert state.tolist() == [0, 0]
+    assert waited[-1].tolist() == [1, 1]
+
+
 def test_a_fleet_that_lacks_memory_is_halved(
     small_run: RunConfig, small_data: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:

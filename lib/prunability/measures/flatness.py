@@ -96,8 +96,8 @@ def sigma(run: Measurable, magnitude_aware: bool) -> Estimated:
         """For each level whether a few examples of one draw cost more than all may."""
         few, together = seen[0][:FEW], run.variants.side_by_side(FEW)
         for start in range(0, len(SIGMAS), together):
-            weights = [moved(0, by) for by in SIGMAS[start : start + together]]
-            yield from (run.variants.losses(weights, few).sum(dim=1) > limit * total).tolist()
+            costs = run.variants.losses([moved(0, by) for by in SIGMAS[start : start + together]], few).sum(dim=1)
+            yield from (costs > limit * total).tolist()
 
     inside: list[float] = []
     for level, (by, beyond) in enumerate(zip(SIGMAS, far(), strict=True)):  # noqa: B007  (used after the loop)

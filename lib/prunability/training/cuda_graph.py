@@ -36,6 +36,8 @@ class Captured:
             with torch.cuda.graph(self.graph, stream=beside):
                 self.output = function(*self.inputs)
         finally:
+            # Where it failed, steps of the warm-up may still run that write what is put back.
+            torch.cuda.current_stream().wait_stream(beside)
             for tensor, before in zip(state, saved, strict=True):
                 tensor.copy_(before)
 
