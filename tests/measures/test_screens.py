@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from helpers import DEVICES, slow_answer, small_convolution
 from prunability.measures import TrainedRun
 from prunability.measures.chance import LOG_ODDS, examples_needed, random_examples, refuted
+from prunability.measures.scan import _Group
 from prunability.measures.search import (
     PRUNERS,
     SWEEP,
@@ -34,6 +35,7 @@ from prunability.measures.variants import (
     screen_of,
 )
 from prunability.training.layers import Linear
+from prunability.training.loop import EVALUATION_PIXELS
 
 
 def both(variants: Variants, loss: float, pruner: Pruner, resolution: int, **options: Any) -> float:
@@ -138,6 +140,14 @@ def test_what_is_no_number_in_bfloat16_only_gives_it_up() -> None:
     assert screen_of(variants, []) is None
 
 
+def test_levels_after_one_within_a_limit_are_not_looked_at_for_it() -> None:
+    group = _Group([[{}]] * 3, 2, torch.device("cpu"))
+    group.low[0], group.high[0] = 2.5, 2.5  # 5 in all
+    assert group.missing([6.0, 3.0]) == {1: 3.0, 2: 3.0}
+    assert group.missing([6.0]) == {}
+    assert group.missing([3.0, 4.0]) == {1: 4.0, 2: 4.0}
+
+
 def test_not_where_it_does_not_pay(trained: TrainedRun) -> None:
     assert trained.variants.rough is None  # float64
 
@@ -204,3 +214,16 @@ def test_on_a_gpu_it_is_found_once_for_networks_of_a_kind(
         variants.batched = False
         assert variants.pass_cost(10) == 100
     assert timed == [FEW, len(trained.data.train_labels)]
+
+
+@pytest.mark.parametrize(("examples", "levels", "parts", "groups"), [(1000, 64, 64, 64), (50_000, 16, 1, 10)])
+def test_more_is_evaluated_together_on_a_gpu(examples: int, levels: int, parts: int, groups: int) -> None:
+    """Of 8×8 images and of 64×64 ones; an eighth of them under each draw of noise, 50 of them in each group."""
+    side = 8 if examples == 1000 else 64
+    images, labels = torch.zeros(1, 1, side, side).expand(examples, -1, -1, -1), torch.zeros(examples).long()
+    variants = Variants(nn.Sequential(Linear(3, 2)), images, labels)
+    assert (variants.at_once, variants.side_by_side(50, gradients=True)) == (2 if variants.batched else 1, 1)
+    variants.on_gpu = variants.batched = True
+    with patch.dict(EVALUATION_PIXELS, cpu=EVALUATION_PIXELS["cuda"]):
+        together = variants.side_by_side(examples // 8), variants.side_by_side(50, gradients=True)
+    assert (variants.at_once, *together) == (levels, parts, groups)

@@ -19,9 +19,9 @@ from prunability.training.networks import Network, best_side_by_side
 
 # On a CPU, the most values of a network with which copying the weights of several variants together pays.
 LARGEST_COPY = 2**15
-# Variants evaluated together on a GPU: levels of a grid, of which those after the answer are in vain, and, at most,
-# others.
-LEVELS, MOST = 16, 64
+# On a GPU at least and at most so many levels of a grid are evaluated together: those after the answer are in vain,
+# and more than the least only where all examples of all are no more than IN_VAIN. Of other variants, at most MOST.
+LEVELS, MOST, IN_VAIN = 16, 64, 2**16
 # What a forward pass costs however few its examples, in examples, on a CPU.
 PASS_COST = 40
 # On a GPU it is measured, on so few examples among others, as the best of some tries; the most that is believed.
@@ -75,7 +75,9 @@ class Variants:
     @property
     def at_once(self) -> int:
         """How many levels are worth evaluating together."""
-        return 1 if not self.batched else LEVELS if self.on_gpu else 2
+        if not (self.batched and self.on_gpu):
+            return 2 if self.batched else 1
+        return max(LEVELS, min(MOST, IN_VAIN // len(self.labels)))
 
     def side_by_side(self, examples: int, *, gradients: bool = False) -> int:
         """How many variants, none of them in vain, are worth evaluating together on so many examples each."""
