@@ -52,10 +52,9 @@ PROFILES = {
         },
         fixed={"batch_size": 64, "max_epochs": 300, "precision": "bfloat16"},
     ),
-    # Chosen for losses and errors alone, before any measure was looked at. Of two candidates the pilots said no: 10,000
-    # images with augmentation and dropout up to 0.4 stayed far from the target (``benchmarks/pilot.py``), and of this
-    # grid with widths of 64 and 96 and dropout up to 0.3, on the same images, the narrow shallow networks did not reach
-    # it in 300 epochs at dropout 0.3.
+    # Chosen for losses and errors alone, before any measure was looked at. Pilots said no to two candidates: 10,000
+    # images with augmentation and dropout up to 0.4 stayed far from the target (``benchmarks/pilot.py``), and with
+    # widths of 64 and 96 and dropout up to 0.3 the narrow shallow networks did not reach it in 300 epochs.
     "medium": Profile(
         data="cifar10",
         n_train=5000,
