@@ -125,7 +125,7 @@ def test_with_a_time_limit_the_first_runs_are_those_of_a_balanced_study(
 ) -> None:
     begun: list[RunConfig] = []
 
-    def worked(place, job, work, *rest):  # type: ignore[no-untyped-def]
+    def worked(engine, place, job, work, *rest):  # type: ignore[no-untyped-def]
         begun.extend(run for runs in work for run in runs)
         return [Ending(run.hash, "failed in this test", failed=True) for runs in work for run in runs]
 

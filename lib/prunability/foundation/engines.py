@@ -4,11 +4,12 @@ Who has jobs knows an :class:`Engine` and not which one it is. The workers of a 
 them; they find files by the same paths as this process.
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.processes import AGAIN, LOOK_EVERY, Ended, Killed, as_they_end, keep_memory
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Jobs = Sequence[tuple[Any, ...]]
-EngineName = Literal["local", "dask"]
 # Seconds in which a scheduler must answer.
 PATIENCE = 10
 
@@ -97,17 +97,20 @@ class Dask(NamedTuple):
 
 
 @contextmanager
-def opened(name: EngineName, scheduler: str, processes: int, expected: int = 0) -> Iterator[Engine]:
+def open_engine(name: str, scheduler: str, processes: int, expected: int = 0) -> Iterator[Engine]:
     """An engine by name: so many processes here, or the workers of the cluster whose scheduler has this address.
 
     Raises:
-        PrunabilityError: dask is not installed, nothing answers there, or the workers have several threads.
+        PrunabilityError: the name is unknown, dask is not installed, nothing answers at the address, or a worker
+            has several threads.
     """
     if name == "local":
         if scheduler:
             raise PrunabilityError(f"scheduler {scheduler!r} goes with --engine dask")
         yield Local(processes)
         return
+    if name != "dask":
+        raise PrunabilityError(f"unknown engine {name!r}: it must be local or dask")
     if not scheduler:
         raise PrunabilityError("--engine dask needs --scheduler ADDRESS, such as tcp://10.0.0.1:8786")
     try:
@@ -117,8 +120,10 @@ def opened(name: EngineName, scheduler: str, processes: int, expected: int = 0) 
             f"--engine dask needs dask ({error}): in this project's folder, pip install '.[cluster]'"
         ) from error
     try:
+        # A client that finds nobody keeps on trying, also when this process ends.
+        asyncio.run(_reach(scheduler))
         client = Client(scheduler, timeout=PATIENCE, set_as_default=False)
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError) as error:
         raise PrunabilityError(
             f"scheduler {scheduler!r}: no dask scheduler answers there; an address is such as tcp://10.0.0.1:8786"
         ) from error
@@ -134,6 +139,14 @@ def opened(name: EngineName, scheduler: str, processes: int, expected: int = 0) 
                 "as `dask worker ADDRESS --nthreads 1 --nworkers NUMBER`"
             )
         yield Dask(client, expected)
+
+
+async def _reach(scheduler: str) -> None:
+    from distributed.comm import connect  # noqa: PLC0415  (an extra)
+    from distributed.security import Security  # noqa: PLC0415
+
+    comm = await connect(scheduler, timeout=PATIENCE, **Security().get_connection_args("client"))
+    await comm.close()
 
 
 def _workers(client: "Client") -> dict[str, int]:
