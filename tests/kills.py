@@ -175,7 +175,7 @@ def disturbed(folder: Path, kind: Callable[[Round, str], str], scheduler: str, d
     return [record.content() for record in records(here.runs)]
 
 
-def main(rounds: int, seed: int) -> int:
+def main(rounds: int = 4, seed: int = 0) -> int:
     """Returns how many rounds did not hold."""
     from distributed import LocalCluster
 
@@ -207,4 +207,4 @@ def main(rounds: int, seed: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*[int(argument) for argument in (*sys.argv[1:], "4", "0")[:2]]))
+    sys.exit(main(*map(int, sys.argv[1:])))

@@ -75,7 +75,7 @@ class Dask(NamedTuple):
         from distributed import as_completed  # noqa: PLC0415  (an extra)
 
         left, out = list(enumerate(jobs))[::-1], dict["Future", int]()
-        ended = as_completed()
+        ended = as_completed(loop=self.client.loop)
         try:
             while left or out:
                 # No more than there are workers: the scheduler blames all that a dead worker held.
@@ -142,7 +142,7 @@ def open_engine(name: str, scheduler: str, processes: int, expected: int = 0) ->
 
 
 async def _reach(scheduler: str) -> None:
-    from distributed.comm import connect  # noqa: PLC0415  (an extra)
+    from distributed.comm.core import connect  # noqa: PLC0415  (an extra)
     from distributed.security import Security  # noqa: PLC0415
 
     comm = await connect(scheduler, timeout=PATIENCE, **Security().get_connection_args("client"))

@@ -1,8 +1,11 @@
 """Jobs in parallel processes of this machine, whose results come as they end; a kill costs one job's work."""
 
+import atexit
 import ctypes
 import os
+import shutil
 import sys
+import tempfile
 import threading
 import time
 import warnings
@@ -77,7 +80,17 @@ def as_they_end(function: Callable[..., T], jobs: Sequence[tuple[Any, ...]], pro
 
 
 def _process() -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(1, timeout=IDLE, initializer=_settle, initargs=(os.getpid(),), env=ONE_THREAD)
+    folder = _temporary()
+    own = ONE_THREAD | {"TMPDIR": folder}
+    return ProcessPoolExecutor(1, timeout=IDLE, initializer=_settle, initargs=(os.getpid(), folder), env=own)
+
+
+@cache
+def _temporary() -> str:
+    """A folder for what worker processes, and those that they start, would leave behind when they are killed."""
+    folder = tempfile.mkdtemp(prefix="prunability-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def _submitted(
@@ -90,12 +103,13 @@ def _submitted(
         return process.submit(function, *job), process
 
 
-def _settle(parent: int) -> None:
-    """Begin as a worker process: it ends soon after its parent was killed, which cannot tell it so."""
+def _settle(parent: int, folder: str) -> None:
+    """Begin as a worker process: it ends soon after its parent was killed, which cannot tell it so nor clean up."""
 
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(1)
+        shutil.rmtree(folder, ignore_errors=True)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
