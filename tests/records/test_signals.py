@@ -42,7 +42,7 @@ def test_training_ends_at_once(how: signal.Signals, tmp_path: Path) -> None:
     """Once both workers are at it."""
     arguments = ("run", "correlation", "-P", "smoke", "--runs", str(tmp_path), "--workers", "2", "--device", "cpu")
     errors = ended(how, lambda: len(list(tmp_path.glob("locks/*.working"))) > 1, *arguments)
-    assert errors.strip().splitlines()[-1] == LINE
+    assert errors.splitlines().count(LINE) == 1
     assert "Traceback" not in errors
     assert not list(tmp_path.glob("*.partial"))
 
@@ -52,6 +52,6 @@ def test_drawing_ends_with_its_kernels(made: tuple[Study, Execution], tmp_path: 
     values = ("-p", f"runs={made[1].runs}", "-p", f"figures={tmp_path}", "-p", "device=cpu")
     notebook = "01_correlation_study"
     errors = ended(signal.SIGTERM, lambda: False, "figures", "-P", "smoke", "--notebook", notebook, *values)
-    assert errors.strip().splitlines()[-1] == LINE
+    assert errors.splitlines().count(LINE) == 1
     assert "Traceback" not in errors
     assert not (tmp_path / f"{notebook}.md").exists()
