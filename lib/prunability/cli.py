@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -21,6 +21,7 @@ from prunability.foundation.engines import open_engine
 from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.execution import Execution, seconds_of
 from prunability.foundation.files import writable
+from prunability.foundation.interrupts import as_by_keyboard
 from prunability.records import tables
 from prunability.records.runner import completed, survey
 from prunability.records.tables import Published
@@ -285,7 +286,7 @@ def _limited(seconds: float) -> Iterator[float]:
 @contextmanager
 def _explained() -> Iterator[None]:
     """Mistakes a user can mend end in one line and status 2, an interruption in status 130."""
-    with _ends_as_by_keyboard():
+    with as_by_keyboard():
         try:
             yield
         except PrunabilityError as error:
@@ -296,25 +297,3 @@ def _explained() -> Iterator[None]:
                 typer.echo("prunability: interrupted; finished runs are kept, the same command goes on", err=True)
                 sys.stderr.flush()
             raise typer.Exit(130) from error
-
-
-@contextmanager
-def _ends_as_by_keyboard() -> Iterator[None]:
-    """SIGTERM and the loss of the terminal end this process as Ctrl-C does, with its workers; once is enough."""
-
-    def interrupt(*_: object) -> None:
-        for kind in known:
-            signal.signal(kind, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    known: dict[int, Any] = {}
-    if threading.current_thread() is threading.main_thread():
-        kinds = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-        known = {kind: now for kind in kinds if (now := signal.getsignal(kind)) is not signal.SIG_IGN}
-    for kind in known:
-        signal.signal(kind, interrupt)
-    try:
-        yield
-    finally:
-        for kind, before in known.items():
-            signal.signal(kind, before)
