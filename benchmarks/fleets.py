@@ -33,9 +33,9 @@ from prunability.data.images import ImageSet
 from prunability.data.sources import load_images
 from prunability.foundation.execution import Execution, cores, project_root
 from prunability.foundation.files import updated
+from prunability.foundation.processes import keep_memory
 from prunability.measures import REGISTRY, TrainedRun
 from prunability.records.runner import complete
-from prunability.records.workers import keep_memory
 from prunability.studies import Study, open_study
 from prunability.training.config import NiNConfig, RunConfig
 from prunability.training.fleet import train_fleet

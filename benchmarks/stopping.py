@@ -24,7 +24,7 @@ from prunability.data.dataset import Dataset, prepare
 from prunability.data.sources import load_images
 from prunability.foundation.execution import cores, project_root
 from prunability.foundation.files import updated
-from prunability.records.workers import keep_memory
+from prunability.foundation.processes import keep_memory
 from prunability.studies import Study, open_study
 from prunability.training import fleet, loop
 from prunability.training.config import NiNConfig, RunConfig, TrainingConfig

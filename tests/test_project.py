@@ -62,7 +62,8 @@ def test_this_python_is_supported() -> None:
 def test_what_is_imported_is_declared() -> None:
     """No dependency of a dependency."""
     groups = PROJECT["optional-dependencies"]
-    known = {Requirement(item).name.lower() for item in [*PROJECT["dependencies"], *groups["notebooks"]]}
+    declared = [*PROJECT["dependencies"], *groups["notebooks"], *groups["cluster"]]
+    known = {Requirement(item).name.lower() for item in declared}
     providers = packages_distributions()
     for path in (ROOT / "lib").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):

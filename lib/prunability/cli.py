@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -17,9 +17,11 @@ import typer
 import prunability
 from prunability.claims.reproduction import reproduction, words
 from prunability.data.sources import NAMES, at_hand, load_images
+from prunability.foundation.engines import open_engine
 from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.execution import Execution, seconds_of
 from prunability.foundation.files import writable
+from prunability.foundation.interrupts import as_by_keyboard
 from prunability.records import tables
 from prunability.records.runner import completed, survey
 from prunability.records.tables import Published
@@ -40,7 +42,9 @@ Data = Annotated[str, typer.Option(help=f"{NAMES}; by default the profile's own.
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the runs and of the bootstrap.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Runs = Annotated[str, typer.Option(help="Folder of the run store; by default runs/ of the project.")]
-Workers = Annotated[int, typer.Option(min=0, help="Processes; 0: one a core, one on a GPU.")]
+Workers = Annotated[
+    int, typer.Option(min=0, help="Processes; 0: one a core, one on a GPU, on a cluster all there are.")
+]
 
 
 @app.callback()
@@ -58,14 +62,23 @@ def run(
     runs: Runs = "",
     workers: Workers = 0,
     time_limit: Annotated[str | None, typer.Option(help="End within this time, such as 90s, 9m or 2h.")] = None,
+    engine: Annotated[str, typer.Option(help="local: processes of this machine; dask: a cluster.")] = "local",
+    scheduler: Annotated[str, typer.Option(help="Address of the cluster's scheduler.")] = "",
 ) -> None:
     """Train and measure what a study lacks. Finished runs are kept whatever happens."""
     with _explained(), _limited(seconds_of(time_limit)) as until:
-        snapshot = survey(*_open(study, profile, data, seed, device, runs, workers))
-        if snapshot.untrained:
-            table, _ = _published(study, profile, snapshot.execution)
-            _echo(published_lines(snapshot, table))
-        _echo(progress_lines(completed(snapshot, until)))
+        # The workers of a cluster may have the GPU that this machine has not.
+        elsewhere = engine != "local"
+        here = "auto" if elsewhere and device == "cuda" else device
+        execution = _execution(study, profile, data, seed, here, runs, workers)
+        execution = execution.model_copy(update={"device": device, "elsewhere": elsewhere})
+        with open_engine(engine, scheduler, execution.processes, workers) as chosen:
+            source = _everywhere(data) if elsewhere else data
+            snapshot = survey(open_study(study, profile, source, seed, execution.data), execution)
+            if snapshot.untrained:
+                table, _ = _published(study, profile, execution)
+                _echo(published_lines(snapshot, table))
+            _echo(progress_lines(completed(snapshot, until, chosen)))
 
 
 @app.command()
@@ -218,6 +231,12 @@ def _pairs(parameters: list[str]) -> dict[str, str]:
     return pairs
 
 
+def _everywhere(data: str) -> str:
+    """Data by a name that holds in every working folder."""
+    folder = data.removeprefix("folder:")
+    return data if folder in ("", data) or folder.startswith("~") else f"folder:{Path(folder).absolute()}"
+
+
 def _open(
     study: str, profile: str, data: str, seed: int, device: str, runs: str, workers: int
 ) -> tuple[Study, Execution]:
@@ -277,12 +296,14 @@ def _limited(seconds: float) -> Iterator[float]:
 @contextmanager
 def _explained() -> Iterator[None]:
     """Mistakes a user can mend end in one line and status 2, an interruption in status 130."""
-    try:
-        yield
-    except PrunabilityError as error:
-        typer.echo(f"prunability: {error}", err=True)
-        raise typer.Exit(2) from error
-    except KeyboardInterrupt as error:
-        typer.echo("prunability: interrupted; finished runs are kept, the same command goes on", err=True)
-        sys.stderr.flush()
-        raise typer.Exit(130) from error
+    with as_by_keyboard():
+        try:
+            yield
+        except PrunabilityError as error:
+            typer.echo(f"prunability: {error}", err=True)
+            raise typer.Exit(2) from error
+        except KeyboardInterrupt as error:
+            with suppress(OSError):  # the terminal may be gone
+                typer.echo("prunability: interrupted; finished runs are kept, the same command goes on", err=True)
+                sys.stderr.flush()
+            raise typer.Exit(130) from error

@@ -2,7 +2,6 @@
 
 import itertools
 import math
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -126,7 +125,7 @@ def test_with_a_time_limit_the_first_runs_are_those_of_a_balanced_study(
 ) -> None:
     begun: list[RunConfig] = []
 
-    def worked(place, job, work, *rest):  # type: ignore[no-untyped-def]
+    def worked(engine, place, job, work, *rest):  # type: ignore[no-untyped-def]
         begun.extend(run for runs in work for run in runs)
         return [Ending(run.hash, "failed in this test", failed=True) for runs in work for run in runs]
 
@@ -149,7 +148,7 @@ def test_nothing_is_tried_again_on_a_broken_gpu(study: Study, tmp_path: Path) ->
         tried.append(len(configs))
         raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
 
-    endings = _attempt(Workplace("digits", "cpu", tmp_path, tmp_path, os.getpid()), broken, list(study.runs))
+    endings = _attempt(Workplace("digits", "cpu", tmp_path, tmp_path), broken, list(study.runs))
     assert tried == [3]
     assert [ending.run for ending in endings if ending.failed] == [run.hash for run in study.runs]
     assert all("illegal memory access" in ending.note for ending in endings)

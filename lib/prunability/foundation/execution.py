@@ -27,7 +27,8 @@ class Execution(BaseModel):
 
     ``device`` is "auto" (a GPU where there is one), "cpu" or "cuda"; ``workers`` is a number of
     processes, 0 for one a core on the CPU and one in all on a GPU. ``runs`` is the folder of the run store,
-    ``data`` of downloaded images, ``results`` of the published tables.
+    ``data`` of downloaded images, ``results`` of the published tables. ``elsewhere`` says that other machines
+    compute: a GPU need not be here then.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -37,6 +38,7 @@ class Execution(BaseModel):
     runs: Path
     data: Path
     results: Path
+    elsewhere: bool = False
 
     @property
     def torch_device(self) -> torch.device:
@@ -46,9 +48,11 @@ class Execution(BaseModel):
             PrunabilityError: "cuda" was asked for and no GPU is there.
         """
         available = torch.cuda.is_available()
-        if self.device == "cuda" and not available:
+        if self.device == "auto":
+            return torch.device("cuda" if available else "cpu")
+        if self.device == "cuda" and not (available or self.elsewhere):
             raise PrunabilityError('device "cuda": no GPU is available here; use "cpu" or "auto"')
-        return torch.device("cuda" if available and self.device != "cpu" else "cpu")
+        return torch.device(self.device)
 
     @property
     def processes(self) -> int:

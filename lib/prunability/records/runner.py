@@ -2,25 +2,23 @@
 
 import itertools
 import math
-import os
-import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
-from functools import cache
 
 import torch
-from joblib.externals.loky.process_executor import TerminatedWorkerError
 
+from prunability.foundation.engines import Engine, Local
 from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.execution import Execution
 from prunability.foundation.files import writable
-from prunability.foundation.processes import as_they_end
+from prunability.foundation.processes import Killed
 from prunability.foundation.progress import progress, waiting
 from prunability.measures import REGISTRY
 from prunability.records.locks import elsewhere
 from prunability.records.store import Record, RunStore
-from prunability.records.workers import Ending, Workplace, keep_memory, lacking, measure_runs, train_runs, untrained
+from prunability.records.workers import Ending, Workplace, lacking, measure_runs, train_runs, untrained
 from prunability.studies.grid import Study
 from prunability.studies.order import blocks
 from prunability.training.config import RunConfig
@@ -30,6 +28,11 @@ from prunability.training.strategy import fleet_size
 
 Job = Callable[[Workplace, list[RunConfig]], list[Ending]]
 WORDS: dict[Job, str] = {train_runs: "training", measure_runs: "measuring"}
+# Of a run that was done by a job, and is missing all the same.
+STILL: dict[Job, str] = {
+    train_runs: "it was trained, but is not in the store: all workers must see the same folder of runs",
+    measure_runs: "lacks measures still",
+}
 # Seconds between two looks at the runs that other processes are at.
 LOOK_EVERY = 0.5
 
@@ -110,27 +113,30 @@ def complete(study: Study, execution: Execution, until: float = math.inf) -> lis
     return completed(survey(study, execution), until).done
 
 
-def completed(state: Snapshot, until: float = math.inf) -> Snapshot:
+def completed(state: Snapshot, until: float = math.inf, engine: Engine | None = None) -> Snapshot:
     """Train and measure what is missing and return what the store has then, its records in the study's order.
 
     Finished runs are on disk as soon as they finish, so that after a Ctrl-C or a kill the same call goes
-    on with the others. One run that fails does not stop the rest. After ``until``, a time by
-    :func:`time.monotonic`, nothing more is begun and what is in training is kept as far as it is. With such
-    a limit runs are measured soon after they are trained, for a borrowed machine keeps no weights.
+    on with the others. One run that fails does not stop the rest, nor does a worker that is killed. After
+    ``until``, a time by :func:`time.monotonic`, nothing more is begun and what is in training is kept as far as
+    it is. With such a limit runs are measured soon after they are trained, for a borrowed machine keeps no
+    weights. ``engine`` does the work, by default processes of this machine.
 
     Several processes may do so on one store. What another one is at is left to it, and waited for once nothing
     else is left to do; should that process end before it is done, the work is taken over.
 
     Raises:
-        PrunabilityError: a record is damaged, a run failed and is missing, or a process was killed.
+        PrunabilityError: a record is damaged, or a run failed and is missing.
     """
-    study, execution = state.study, state.execution
     if not state.missing:
         return state
+    engine = engine or Local(state.execution.processes)
+    study, execution = state.study, state.execution.model_copy(update={"workers": engine.processes()})
     assert study.source is not None, "there are no images to train on"
     writable(execution.runs, "runs")
     device = str(execution.torch_device)
-    place = Workplace(study.source, device, execution.runs, execution.data, os.getpid(), until)
+    deadline = time.time() + until - time.monotonic()
+    place = Workplace(study.source, device, execution.runs, execution.data, deadline)
     title = f"{study.name}, {study.profile}, {study.data.title}"
     total = len(state.missing)
     # How runs ended that are not taken up again.
@@ -139,13 +145,19 @@ def completed(state: Snapshot, until: float = math.inf) -> Snapshot:
         free = {run for run in missing if not elsewhere(execution.runs, run)}
         if free:
             job, work = _next(state, free, study, execution, in_haste=not math.isinf(until))
-            endings = _compute(place, job, work, execution.processes, title)
-            ended |= {ending.run: f"failed: {ending.note}" for ending in endings if ending.failed}
-            if job is measure_runs:
-                ended |= {ending.run: "lacks measures still" for ending in endings if not ending.failed}
+            endings = _compute(engine, place, job, work, title)
         else:
             _wait(place, missing, title)
+            job, endings = measure_runs, []
+        next(execution.runs.glob("*"), None)  # a network's file system then looks anew for what was not there
         state = survey(study, execution)
+        # Of a fleet that failed, some may be trained.
+        left = {run.hash for run in (state.untrained if job is train_runs else state.missing)}
+        ended |= {
+            ending.run: f"failed: {ending.note}" if ending.failed else STILL[job]
+            for ending in endings
+            if ending.run in left
+        }
     # What failed here another process may have made since; what was measured may lack what no worker knows.
     if failures := [f"run {run.hash}: {ended[run.hash]}" for run in state.missing if run.hash in ended]:
         raise PrunabilityError(
@@ -207,28 +219,24 @@ def _extent(config: RunConfig) -> tuple[int, int]:
     return config.network.width, getattr(config.network, "depth", 0)
 
 
-def _compute(place: Workplace, job: Job, work: list[list[RunConfig]], processes: int, title: str) -> list[Ending]:
-    """Do jobs in parallel processes; returns how their runs ended, those that other processes are at left out."""
+def _compute(engine: Engine, place: Workplace, job: Job, work: list[list[RunConfig]], title: str) -> list[Ending]:
+    """Do jobs side by side; returns how their runs ended, those that other processes are at left out."""
     ended: list[Ending] = []
-    try:
-        with progress(sum(map(len, work)), f"{title}: {WORDS[job]}") as tick:
-            for endings in as_they_end(_attempt, [(place, job, configs) for configs in work], processes):
-                for ending in endings:
-                    tick(ending.note)
-                ended += endings
-    except TerminatedWorkerError as error:
-        raise PrunabilityError(
-            "a worker process was killed (out of memory, perhaps: try fewer --workers). Finished runs are "
-            "kept; the same command goes on with the rest"
-        ) from error
+    results = engine.as_they_end(_attempt, [(place, job, configs) for configs in work])
+    with progress(sum(map(len, work)), f"{title}: {WORDS[job]}") as tick, closing(results):
+        for at, result in results:
+            if isinstance(result, Killed):
+                endings = [Ending(run.hash, str(result), failed=True) for run in work[at]]
+            else:
+                endings = result
+            for ending in endings:
+                tick(ending.note)
+            ended += endings
     return ended
 
 
 def _attempt(place: Workplace, job: Job, configs: list[RunConfig]) -> list[Ending]:
-    """Do a job in a worker process; an error is returned and harms no other run."""
-    if os.getpid() != place.parent:
-        _end_with(place.parent)
-        keep_memory()
+    """Do a job; an error is returned and harms no other run."""
     try:
         with one_thread():
             return job(place, configs)
@@ -239,15 +247,3 @@ def _attempt(place: Workplace, job: Job, configs: list[RunConfig]) -> list[Endin
             return [Ending(config.hash, failed, failed=True) for config in configs]
     # Alone, only the run at fault fails again, and what is stored by now is not made again.
     return [ending for config in configs for ending in _attempt(place, job, [config])]
-
-
-@cache
-def _end_with(parent: int) -> None:
-    """Let this worker end soon after its parent was killed, which cannot tell it so."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()

@@ -3,15 +3,13 @@
 A run is claimed while it is worked on, and what another process has claimed is left to it.
 """
 
-import ctypes
 import math
 import os
 import platform
-import sys
 import time
 from contextlib import suppress
 from dataclasses import replace
-from functools import cache, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,22 +49,26 @@ class Ending(NamedTuple):
 
 
 class Workplace(NamedTuple):
-    """Where a worker finds images and store, which process it works for, and until when.
+    """Where a worker, on this machine or another, finds images and store, and until when it works.
 
-    ``until`` is a time by :func:`time.monotonic`, which all processes of a machine share.
+    ``deadline`` is a time by :func:`time.time`, the one clock that machines share.
     """
 
     source: str
     device: str
     runs: Path
     data: Path
-    parent: int
-    until: float = math.inf
+    deadline: float = math.inf
+
+    @property
+    def until(self) -> float:
+        """The deadline by :func:`time.monotonic` of the machine at hand."""
+        return time.monotonic() + self.deadline - time.time()
 
     @property
     def late(self) -> bool:
         """Whether nothing more is to be begun."""
-        return time.monotonic() > self.until
+        return time.time() > self.deadline
 
     def dataset(self, config: RunConfig) -> Dataset:
         """The images of a run."""
@@ -105,7 +107,7 @@ def train_runs(place: Workplace, configs: list[RunConfig]) -> list[Ending]:
                 weights = store.save_weights(config, initial, final)
                 made = Record(config, result, {}, weights, {"training": seconds}, made_by)
                 store.save(made, over=known[config])
-                if not math.isinf(place.until):
+                if not math.isinf(place.deadline):
                     _made_whole(place, store, made)
                 own[config].release()
                 endings.append(Ending(config.hash, result.status))
@@ -163,11 +165,3 @@ def environment(device: torch.device, title: str) -> dict[str, str]:
             "torch": torch.__version__,
         }
     )
-
-
-@cache
-def keep_memory() -> None:
-    """Let freed memory stay with this process: taking it anew from the system costs a fifth of a training."""
-    if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)):
-        mallopt(-3, 2**25)  # M_MMAP_THRESHOLD, its largest value
-        mallopt(-1, 2**30)  # M_TRIM_THRESHOLD

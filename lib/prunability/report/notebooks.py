@@ -4,8 +4,8 @@ import itertools
 import json
 import re
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from traitlets.config import Config
 from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.execution import cores, project_root
 from prunability.foundation.files import writable, write
-from prunability.foundation.processes import as_they_end
+from prunability.foundation.processes import Killed, as_they_end
 from prunability.records.runner import Snapshot
 from prunability.records.sources import Chosen, check, choose, gather
 from prunability.report.pages import publish
@@ -96,8 +96,11 @@ def execute(notebooks: Sequence[Path], values: Mapping[str, Any], workers: int =
     for study, execution in executions.items():
         gather(opened[study], execution, stored.get(study))
     changed = _changed(next(iter(checked.values())))
-    jobs = [(path, changed, folder) for path in notebooks]
-    return sorted(as_they_end(_execute, jobs, cores()))
+    with closing(as_they_end(_execute, [(path, changed, folder) for path in notebooks], cores())) as results:
+        ended = {notebooks[at]: page for at, page in results}
+    if killed := [f"{path.name}: {page}" for path, page in ended.items() if isinstance(page, Killed)]:
+        raise PrunabilityError(f"{'; '.join(killed)}. Finished runs are kept; the same command goes on")
+    return sorted(page for page in ended.values() if isinstance(page, Path))
 
 
 def _changed(parameters: Parameters) -> dict[str, Any]:
@@ -107,20 +110,19 @@ def _changed(parameters: Parameters) -> dict[str, Any]:
 
 def _execute(path: Path, parameters: dict[str, Any], folder: Path) -> Path:
     print(f"{path.name}: executing", file=sys.stderr, flush=True)
-    with tempfile.TemporaryDirectory() as temporary:
-        executed = Path(temporary) / path.name
-        try:
-            papermill.execute_notebook(path, executed, parameters, progress_bar=False, config=KERNEL)
-        except PapermillExecutionError as error:
-            raise PrunabilityError(f"{path.name}: {error.ename}: {error.evalue}") from error
-        except DeadKernelError as error:
-            raise PrunabilityError(
-                f"{path.name}: its kernel was killed (out of memory, perhaps). Finished runs are kept; the "
-                "same command goes on"
-            ) from error
-        notebook = clean(
-            nbformat.read(executed, as_version=4), [parameters.get(key, "") for key in ("figures", "runs")]
-        )
+    try:
+        # Without a file, of which a kill would leave the folder behind.
+        executed = papermill.execute_notebook(path, None, parameters, progress_bar=False, config=KERNEL)
+    except PapermillExecutionError as error:
+        raise PrunabilityError(f"{path.name}: {error.ename}: {error.evalue}") from error
+    except DeadKernelError as error:
+        raise PrunabilityError(
+            f"{path.name}: its kernel was killed (out of memory, perhaps). Finished runs are kept; the "
+            "same command goes on"
+        ) from error
+    # As a reader of the file would have it.
+    notebook = nbformat.reads(nbformat.writes(executed), as_version=4)
+    notebook = clean(notebook, [parameters.get(key, "") for key in ("figures", "runs")])
     text = nbformat.writes(notebook)
     write(folder / "notebooks" / path.name, text if text.endswith("\n") else text + "\n")
     return publish(notebook, path.stem, folder, list(_known()))
