@@ -10,6 +10,7 @@ import torch
 
 from prunability.data.folder import load_folder
 from prunability.data.images import SPLITS, DataFacts, ImageSet, image_set
+from prunability.foundation.defaults import defaults
 from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.seeding import generator
 
@@ -26,6 +27,7 @@ class Source(NamedTuple):
 
 
 @lru_cache(maxsize=2)
+@defaults()
 def load_images(source: str, folder: Path) -> ImageSet:
     """The images of a source; what has to be downloaded or decoded is kept in ``folder``.
 
