@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
@@ -13,18 +14,19 @@ def defaults() -> Iterator[None]:
     What was set otherwise is so again afterwards. Also a decorator.
     """
     dtype, device = torch.get_default_dtype(), torch.get_default_device()
-    rounded = (torch.backends.mkldnn.matmul, torch.backends.mkldnn.conv)
-    precisions = [kind.fp32_precision for kind in rounded]
+    mkldnn: Any = torch.backends.mkldnn
+    kinds = (mkldnn.matmul, mkldnn.conv)
+    precisions = [kind.fp32_precision for kind in kinds]
     torch.set_default_dtype(torch.float32)
     if device.type != "cpu":
         torch.set_default_device(None)
-    for kind in rounded:
+    for kind in kinds:
         kind.fp32_precision = "ieee"
     try:
         with torch.inference_mode(mode=False), torch.enable_grad():
             yield
     finally:
-        for kind, precision in zip(rounded, precisions, strict=True):
+        for kind, precision in zip(kinds, precisions, strict=True):
             kind.fp32_precision = precision
         if device.type != "cpu":
             torch.set_default_device(device)
