@@ -22,6 +22,26 @@ def project_root() -> Path:
     return root if (root / "pyproject.toml").exists() else Path.cwd()
 
 
+def place(text: str, what: str) -> Path:
+    """A path as a user gives it, its ``~`` spelt out; nothing need be there.
+
+    Raises:
+        PrunabilityError: there can be nothing of that name.
+    """
+    try:
+        text.encode()
+        path = Path(text).expanduser()
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:
+        raise PrunabilityError(f"{what}: {text}: {error.strerror}; name another place") from error
+    except (RuntimeError, ValueError) as error:
+        why = "it is not UTF-8" if isinstance(error, UnicodeError) else str(error)
+        raise PrunabilityError(f"{what}: {text!r} can be no path ({why}); name another place") from error
+    return path
+
+
 class Execution(BaseModel):
     """How and where runs are computed; nothing in it can change what a run is.
 
@@ -71,7 +91,7 @@ def seconds_of(text: str | None) -> float:
     """
     if text is None:
         return math.inf
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|h)", text.strip())
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(s|m|h)", text.strip())
     if found is None or not float(found[1]):
         raise PrunabilityError(f"time limit {text!r}: it must be a number and a unit, such as 90s, 9m or 2h")
     return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]]
