@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,7 +17,7 @@ import prunability
 from prunability.claims.reproduction import reproduction, words
 from prunability.data.sources import NAMES, at_hand, load_images
 from prunability.foundation.errors import PrunabilityError
-from prunability.foundation.execution import Execution, seconds_of
+from prunability.foundation.execution import Execution, place, seconds_of
 from prunability.foundation.files import writable
 from prunability.records import tables
 from prunability.records.runner import completed, survey
@@ -79,14 +78,12 @@ def export(
 ) -> None:
     """Write the finished runs of a study, without weights: into results/PROFILE/, or to be carried elsewhere."""
     with _explained():
+        path = place(records, "records")
+        if records and path.exists() and not path.is_file():
+            raise PrunabilityError(f"records: {path} is no regular file; name one, such as stay1.parquet")
         opened, execution = _open(study, profile, data, seed, "auto", runs, 1)
         table = transfer.finished(opened, seed, execution)
         if records:
-            path = Path(records).expanduser()
-            if path.is_dir():
-                raise PrunabilityError(
-                    f"records: {path} is a folder; name a file, such as {path / 'stay1.parquet'}"
-                )
             writable(path.parent, "records")
             tables.write(path, table)
         else:
@@ -102,7 +99,7 @@ def import_(
     """Add the finished runs of a table to the run store, without weights."""
     with _explained():
         execution = Parameters(runs=runs).execution()
-        new, known = transfer.add_to_store(Path(file).expanduser(), execution)
+        new, known = transfer.add_to_store(place(file, "file"), execution)
         typer.echo(f"{new} runs are new in {execution.runs}, {known} were finished there already")
 
 
@@ -118,16 +115,22 @@ def status(
 ) -> None:
     """Say what is done, missing and left out, and how long the rest will take."""
     with _explained():
+        wrong: list[str] = []
         for name in [study] if study else having(profile):
-            execution = _execution(name, profile, data, seed, device, runs, workers)
-            table, words = _published(name, profile, execution)
-            if words:
-                typer.echo(f"{name}, {profile}: published table: {words}")
-            if opened := _opened_here(name, profile, data, seed, execution):
-                snapshot = survey(opened, execution)
-                _echo([*progress_lines(snapshot), *published_lines(snapshot, table)])
-            else:
-                typer.echo(f"{name}, {profile}: its images are not downloaded; name your own (--data)")
+            try:
+                execution = _execution(name, profile, data, seed, device, runs, workers)
+                table, words = _published(name, profile, execution)
+                if words:
+                    typer.echo(f"{name}, {profile}: published table: {words}")
+                if opened := _opened_here(name, profile, data, seed, execution):
+                    snapshot = survey(opened, execution)
+                    _echo([*progress_lines(snapshot), *published_lines(snapshot, table)])
+                else:
+                    typer.echo(f"{name}, {profile}: its images are not downloaded; name your own (--data)")
+            except PrunabilityError as error:  # the other study may be told all the same
+                wrong.append(str(error))
+        if wrong:
+            raise PrunabilityError("\n".join(dict.fromkeys(wrong)))
 
 
 @app.command()
@@ -214,7 +217,9 @@ def _pairs(parameters: list[str]) -> dict[str, str]:
         name, equals, value = text.partition("=")
         if not equals:
             raise PrunabilityError(f"parameter {text!r}: it must be NAME=VALUE")
-        pairs[name.strip()] = value
+        if (name := name.strip()) in pairs:
+            raise PrunabilityError(f"parameter {name}: it is given twice; give it once")
+        pairs[name] = value
     return pairs
 
 
@@ -281,6 +286,12 @@ def _explained() -> Iterator[None]:
         yield
     except PrunabilityError as error:
         typer.echo(f"prunability: {error}", err=True)
+        raise typer.Exit(2) from error
+    except OSError as error:  # such as a full disk, or a folder that somebody has closed meanwhile
+        if isinstance(error, BrokenPipeError):
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        typer.echo(f"prunability: {where}{error.strerror or error}", err=True)
         raise typer.Exit(2) from error
     except KeyboardInterrupt as error:
         typer.echo("prunability: interrupted; finished runs are kept, the same command goes on", err=True)

@@ -243,7 +243,9 @@ def _injected() -> dict[str, Any]:
     """What papermill has set in this kernel, by name: of a parameter that no notebook has it only warns."""
     interactive = sys.modules.get("IPython")
     shell = interactive.get_ipython() if interactive else None
-    cells = shell.user_ns.get("In", []) if shell else []
+    if shell is None:
+        return {}
+    cells = shell.user_ns.get("In", [])
     lines = [line for cell in cells if cell.startswith("# Parameters\n") for line in ast.parse(cell).body]
     targets = [target for line in lines if isinstance(line, ast.Assign) for target in line.targets]
     names = [target.id for target in targets if isinstance(target, ast.Name)]
