@@ -17,8 +17,8 @@ import prunability
 from prunability.claims.reproduction import reproduction, words
 from prunability.data.sources import NAMES, at_hand, load_images
 from prunability.foundation.errors import PrunabilityError
-from prunability.foundation.execution import Execution, place, seconds_of
-from prunability.foundation.files import writable
+from prunability.foundation.execution import Execution, seconds_of
+from prunability.foundation.files import expanded, writable
 from prunability.records import tables
 from prunability.records.runner import completed, survey
 from prunability.records.tables import Published
@@ -78,7 +78,7 @@ def export(
 ) -> None:
     """Write the finished runs of a study, without weights: into results/PROFILE/, or to be carried elsewhere."""
     with _explained():
-        path = place(records, "records")
+        path = expanded(records, "records")
         if records and path.exists() and not path.is_file():
             raise PrunabilityError(f"records: {path} is no regular file; name one, such as stay1.parquet")
         opened, execution = _open(study, profile, data, seed, "auto", runs, 1)
@@ -99,7 +99,7 @@ def import_(
     """Add the finished runs of a table to the run store, without weights."""
     with _explained():
         execution = Parameters(runs=runs).execution()
-        new, known = transfer.add_to_store(place(file, "file"), execution)
+        new, known = transfer.add_to_store(expanded(file, "file"), execution)
         typer.echo(f"{new} runs are new in {execution.runs}, {known} were finished there already")
 
 

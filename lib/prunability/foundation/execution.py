@@ -22,26 +22,6 @@ def project_root() -> Path:
     return root if (root / "pyproject.toml").exists() else Path.cwd()
 
 
-def place(text: str, what: str) -> Path:
-    """A path as a user gives it, its ``~`` spelt out; nothing need be there.
-
-    Raises:
-        PrunabilityError: there can be nothing of that name.
-    """
-    try:
-        text.encode()
-        path = Path(text).expanduser()
-        path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        pass
-    except OSError as error:
-        raise PrunabilityError(f"{what}: {text}: {error.strerror}; name another place") from error
-    except (RuntimeError, ValueError) as error:
-        why = "it is not UTF-8" if isinstance(error, UnicodeError) else str(error)
-        raise PrunabilityError(f"{what}: {text!r} can be no path ({why}); name another place") from error
-    return path
-
-
 class Execution(BaseModel):
     """How and where runs are computed; nothing in it can change what a run is.
 
