@@ -1,9 +1,13 @@
 """The kernel in which notebooks are driven: this interpreter, with none of a user's settings."""
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ipykernel.kernelspec import get_kernel_dict
+from joblib.externals.loky.backend import resource_tracker
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from traitlets.config import Config
@@ -12,12 +16,23 @@ from traitlets.config import Config
 START_WITHIN = 300
 
 
-def kernel_in(folder: Path) -> dict[str, Any]:
-    """What papermill is told of the kernel, whose settings, caches and connection are in an empty ``folder``.
+@contextmanager
+def own_kernel() -> Iterator[dict[str, Any]]:
+    """What papermill is told of the kernel. Its settings, caches and connection are in a folder that goes with it.
 
     No kernel that is installed under the notebook's name is asked, and neither are IPython's profile and
     matplotlib's style, of which a startup file or a default could change or empty a figure.
     """
+    with tempfile.TemporaryDirectory() as folder:
+        # It removes the folder if this process is killed.
+        resource_tracker.register(folder, "folder")
+        try:
+            yield _kernel_in(Path(folder))
+        finally:
+            resource_tracker.unregister(folder, "folder")
+
+
+def _kernel_in(folder: Path) -> dict[str, Any]:
     settings = folder / "matplotlibrc"
     settings.touch()
     own = {"IPYTHONDIR": folder, "JUPYTER_RUNTIME_DIR": folder, "MPLCONFIGDIR": folder, "MATPLOTLIBRC": settings}

@@ -5,7 +5,6 @@ import json
 import os
 import re
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from prunability.foundation.files import writable, write
 from prunability.foundation.processes import as_they_end
 from prunability.records.runner import Snapshot
 from prunability.records.sources import Chosen, check, choose, gather
-from prunability.report.kernel import kernel_in
+from prunability.report.kernel import own_kernel
 from prunability.report.pages import publish, undrawn
 from prunability.report.session import Parameters, validate
 from prunability.studies import STUDIES, having, profiles
@@ -126,24 +125,22 @@ def _changed(parameters: Parameters) -> dict[str, Any]:
 
 def _execute(path: Path, parameters: dict[str, Any], folder: Path) -> Path:
     print(f"{path.name}: executing", file=sys.stderr, flush=True)
-    with tempfile.TemporaryDirectory() as temporary:
-        executed = Path(temporary) / "executed.ipynb"
-        try:
-            papermill.execute_notebook(
-                str(path), str(executed), parameters, progress_bar=False, **kernel_in(Path(temporary))
-            )
-        except PapermillExecutionError as error:
-            raise PrunabilityError(f"{path.name}: {error.ename}: {error.evalue}") from error
-        except DeadKernelError as error:
-            raise PrunabilityError(
-                f"{path.name}: its kernel was killed (out of memory, perhaps). Finished runs are kept; the "
-                "same command goes on"
-            ) from error
-        except RuntimeError as error:
-            raise PrunabilityError(f"{path.name}: its kernel did not start ({error})") from error
-        notebook = clean(
-            nbformat.read(executed, as_version=4), [parameters.get(key, "") for key in ("figures", "runs")]
-        )
+    try:
+        with own_kernel() as kernel:
+            # Without a file, of which a kill would leave the folder behind.
+            executed = papermill.execute_notebook(path, None, parameters, progress_bar=False, **kernel)
+    except PapermillExecutionError as error:
+        raise PrunabilityError(f"{path.name}: {error.ename}: {error.evalue}") from error
+    except DeadKernelError as error:
+        raise PrunabilityError(
+            f"{path.name}: its kernel was killed (out of memory, perhaps). Finished runs are kept; the "
+            "same command goes on"
+        ) from error
+    except RuntimeError as error:
+        raise PrunabilityError(f"{path.name}: its kernel did not start ({error})") from error
+    # As a reader of the file would have it.
+    notebook = nbformat.reads(nbformat.writes(executed), as_version=4)
+    notebook = clean(notebook, [parameters.get(key, "") for key in ("figures", "runs")])
     if missing := undrawn(notebook):
         raise PrunabilityError(f"{path.name}: it ended without its figures {', '.join(missing)}; none is published")
     text = nbformat.writes(notebook)
