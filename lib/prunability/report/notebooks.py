@@ -13,6 +13,7 @@ import nbformat
 import papermill
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
+from papermill.translators import PythonTranslator
 
 from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.execution import cores, project_root
@@ -165,7 +166,7 @@ def clean(notebook: nbformat.NotebookNode, folders: Sequence[str] = ()) -> nbfor
     home = os.path.expanduser("~")  # noqa: PTH111  (which does not mind that there is none)
     for pair in (*own, (str(project_root()), "."), (sys.prefix, ".venv"), (home, "~")):
         # As they are, and as papermill spells them in Python.
-        for place, stand_in in (pair, [name.encode("unicode_escape").decode() for name in pair]):
+        for place, stand_in in (pair, [PythonTranslator.translate(name)[1:-1] for name in pair]):
             if len(place) > 1:
                 found, written = (json.dumps(name)[1:-1] for name in (place, stand_in))
                 text = re.sub(re.escape(found) + r"(?=[/\\\"' ]|$)", written.replace("\\", r"\\"), text)
