@@ -117,8 +117,8 @@ def status(
     with _explained():
         wrong: list[str] = []
         for name in [study] if study else having(profile):
+            execution = _execution(name, profile, data, seed, device, runs, workers)
             try:
-                execution = _execution(name, profile, data, seed, device, runs, workers)
                 table, words = _published(name, profile, execution)
                 if words:
                     typer.echo(f"{name}, {profile}: published table: {words}")

@@ -1,6 +1,7 @@
 from base64 import b64decode
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -107,12 +108,11 @@ def test_without_words_of_a_plotter_the_axes_speak(tmp_path: Path) -> None:
 
 def test_what_a_user_has_set_changes_no_figure(tmp_path: Path) -> None:
     plain = saved(tmp_path / "plain", "svg")
-    mine = {
+    mine: dict[Any, Any] = {
         "text.usetex": True,
         "figure.facecolor": "black",
         "figure.dpi": 30,
         "lines.linewidth": 9,
-        "axes.grid": False,
     }
     with rc_context(mine):
         assert saved(tmp_path / "mine", "svg").png == plain.png

@@ -62,7 +62,7 @@ def home_of_a_tinkerer(home: Path) -> dict[str, str]:
         f"{kernels}/python3/kernel.json": '{"argv": ["false"], "display_name": "", "language": "x"}',
     }
     for name, text in files.items():
-        (home / name).parent.mkdir(parents=True)
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
         (home / name).write_text(text)
     return {"HOME": str(home), "MPLBACKEND": "nonsense"}
 
