@@ -308,10 +308,9 @@ def images(folder: Path) -> Path:
     return folder
 
 
-def gone(folder: Path, *parts: str) -> bool:
+def gone(folder: Path, *parts: str) -> None:
     for part in parts:
         shutil.rmtree(folder / part)
-    return True
 
 
 def painted(name: str, image: Image.Image) -> Callable[[Path], None]:
