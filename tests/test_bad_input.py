@@ -448,19 +448,24 @@ def test_what_is_undefined_of_one_run_is_said_to_be() -> None:
     assert np.isnan(resampling.interval([[math.nan], [math.nan]])).all()
 
 
+# As in a container whose user has no name: there is no home.
+HOMELESS = "import os, pwd; os.environ.pop('HOME', None); pwd.getpwuid = {}.__getitem__; "
+
+
 @pytest.mark.parametrize(
-    ("arguments", "settings", "said"),
+    ("arguments", "before", "said"),
     [
-        (["status", *SMOKE, "--runs", NOBODY], {}, "home directory"),
-        (["images", "digits"], {"MPLBACKEND": "nonsense"}, ""),
+        (["status", *SMOKE, "--runs", "~/runs"], HOMELESS, "home directory"),
+        (["figures", *SMOKE], HOMELESS, "set HOME to a folder"),
+        (["images", "digits"], "import os; os.environ['MPLBACKEND'] = 'nonsense'; ", ""),
     ],
 )
-def test_commands_as_a_shell_calls_them(
-    arguments: list[str], settings: dict[str, str], said: str, tmp_path: Path
-) -> None:
-    command, before = [sys.executable, "-m", "prunability", *arguments], tree(tmp_path)
+def test_commands_in_odd_surroundings(arguments: list[str], before: str, said: str, tmp_path: Path) -> None:
+    program = f"{before}from prunability.cli import app; app({arguments})"
+    made, settings = tree(tmp_path), {"MPLCONFIGDIR": str(tmp_path.parent)}
+    command = [sys.executable, "-c", program]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | settings)
-    assert done.returncode == (2 if said else 0)
+    assert done.returncode == (2 if said else 0), done.stderr
     assert said in done.stderr
     assert len(done.stderr.splitlines()) == bool(said)
-    assert tree(tmp_path) == before
+    assert tree(tmp_path) == made

@@ -192,6 +192,8 @@ def figures(
             raise PrunabilityError(
                 f"figures needs Jupyter and papermill ({error}): in its folder, pip install '.[notebooks]'"
             ) from error
+        except RuntimeError as error:  # Jupyter looks for the user's home when it is loaded
+            raise PrunabilityError(f"figures: Jupyter cannot be loaded ({error}); set HOME to a folder") from error
         for path in notebooks.execute(notebooks.sources(notebook or [], values["profile"]), values, workers):
             typer.echo(f"wrote {path}")
 

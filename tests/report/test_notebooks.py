@@ -16,6 +16,7 @@ from papermill.translators import PythonTranslator
 from PIL import Image
 from typer.testing import CliRunner
 
+from prunability import cli
 from prunability.cli import app
 from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.execution import project_root
@@ -271,6 +272,17 @@ def test_status(tmp_path: Path) -> None:
     assert result.exit_code == 0
     assert "0 of 6 runs trained" in result.stdout
     assert "6 missing" in result.stdout
+
+
+def test_images_that_cannot_be_had_hide_no_published_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    def half_downloaded(*_: object) -> None:
+        raise PrunabilityError("cifar10 is damaged")
+
+    monkeypatch.setattr(cli, "_opened_here", half_downloaded)
+    result = CliRunner().invoke(app, ["status", "--profile", "small"])
+    assert result.exit_code == 2
+    assert re.findall(r"^([\w-]+), small: published table: ", result.stdout, re.MULTILINE) == having("small")
+    assert result.stderr == "prunability: cifar10 is damaged\n"
 
 
 def test_only_figures_needs_jupyter() -> None:
