@@ -199,13 +199,14 @@ def figures(
 
 
 @app.command()
-def site(target: Annotated[Path, typer.Argument(help="Its folder.")] = Path("site"), workers: Workers = 0) -> None:
+def site(target: Annotated[str, typer.Argument(help="Its folder.")] = "site", workers: Workers = 0) -> None:
     """Make the static site of what is published, with each figure as PDF and SVG too."""
     with _explained():
+        folder = expanded(target, "site")
         from prunability.report.site import build  # noqa: PLC0415  (needs Sphinx and Jupyter)
 
         build.draw(workers)
-        typer.echo(f"wrote {build.build(target)}")
+        typer.echo(f"wrote {build.build(folder)}")
 
 
 def _echo(lines: Iterable[str]) -> None:
