@@ -80,7 +80,8 @@ def export(
     with _explained():
         path = expanded(records, "records")
         if records and path.exists() and not path.is_file():
-            raise PrunabilityError(f"records: {path} is no regular file; name one, such as stay1.parquet")
+            what = "a folder" if path.is_dir() else "no regular file"
+            raise PrunabilityError(f"records: {path} is {what}; name a file, such as stay1.parquet")
         opened, execution = _open(study, profile, data, seed, "auto", runs, 1)
         table = transfer.finished(opened, seed, execution)
         if records:
