@@ -288,14 +288,10 @@ def _explained() -> Iterator[None]:
     """Mistakes a user can mend end in one line and status 2, an interruption in status 130."""
     try:
         yield
-    except PrunabilityError as error:
+    except BrokenPipeError:
+        raise
+    except (PrunabilityError, OSError) as error:  # the second such as of a full disk
         typer.echo(f"prunability: {error}", err=True)
-        raise typer.Exit(2) from error
-    except OSError as error:  # such as a full disk, or a folder that somebody has closed meanwhile
-        if isinstance(error, BrokenPipeError):
-            raise
-        where = f"{error.filename}: " if error.filename else ""
-        typer.echo(f"prunability: {where}{error.strerror or error}", err=True)
         raise typer.Exit(2) from error
     except KeyboardInterrupt as error:
         typer.echo("prunability: interrupted; finished runs are kept, the same command goes on", err=True)
