@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -20,7 +19,7 @@ from prunability.data.sources import NAMES, at_hand, load_images
 from prunability.foundation.engines import open_engine
 from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.execution import Execution, seconds_of
-from prunability.foundation.files import writable
+from prunability.foundation.files import expanded, writable
 from prunability.foundation.interrupts import as_by_keyboard
 from prunability.records import tables
 from prunability.records.runner import completed, survey
@@ -92,14 +91,13 @@ def export(
 ) -> None:
     """Write the finished runs of a study, without weights: into results/PROFILE/, or to be carried elsewhere."""
     with _explained():
+        path = expanded(records, "records")
+        if records and path.exists() and not path.is_file():
+            what = "a folder" if path.is_dir() else "no regular file"
+            raise PrunabilityError(f"records: {path} is {what}; name a file, such as stay1.parquet")
         opened, execution = _open(study, profile, data, seed, "auto", runs, 1)
         table = transfer.finished(opened, seed, execution)
         if records:
-            path = Path(records).expanduser()
-            if path.is_dir():
-                raise PrunabilityError(
-                    f"records: {path} is a folder; name a file, such as {path / 'stay1.parquet'}"
-                )
             writable(path.parent, "records")
             tables.write(path, table)
         else:
@@ -115,7 +113,7 @@ def import_(
     """Add the finished runs of a table to the run store, without weights."""
     with _explained():
         execution = Parameters(runs=runs).execution()
-        new, known = transfer.add_to_store(Path(file).expanduser(), execution)
+        new, known = transfer.add_to_store(expanded(file, "file"), execution)
         typer.echo(f"{new} runs are new in {execution.runs}, {known} were finished there already")
 
 
@@ -131,16 +129,22 @@ def status(
 ) -> None:
     """Say what is done, missing and left out, and how long the rest will take."""
     with _explained():
+        wrong: list[str] = []
         for name in [study] if study else having(profile):
             execution = _execution(name, profile, data, seed, device, runs, workers)
-            table, words = _published(name, profile, execution)
-            if words:
-                typer.echo(f"{name}, {profile}: published table: {words}")
-            if opened := _opened_here(name, profile, data, seed, execution):
-                snapshot = survey(opened, execution)
-                _echo([*progress_lines(snapshot), *published_lines(snapshot, table)])
-            else:
-                typer.echo(f"{name}, {profile}: its images are not downloaded; name your own (--data)")
+            try:
+                table, words = _published(name, profile, execution)
+                if words:
+                    typer.echo(f"{name}, {profile}: published table: {words}")
+                if opened := _opened_here(name, profile, data, seed, execution):
+                    snapshot = survey(opened, execution)
+                    _echo([*progress_lines(snapshot), *published_lines(snapshot, table)])
+                else:
+                    typer.echo(f"{name}, {profile}: its images are not downloaded; name your own (--data)")
+            except PrunabilityError as error:  # the other study may be told all the same
+                wrong.append(str(error))
+        if wrong:
+            raise PrunabilityError("\n".join(dict.fromkeys(wrong)))
 
 
 @app.command()
@@ -202,18 +206,21 @@ def figures(
             raise PrunabilityError(
                 f"figures needs Jupyter and papermill ({error}): in its folder, pip install '.[notebooks]'"
             ) from error
+        except RuntimeError as error:  # Jupyter looks for the user's home when it is loaded
+            raise PrunabilityError(f"figures: Jupyter cannot be loaded ({error}); set HOME to a folder") from error
         for path in notebooks.execute(notebooks.sources(notebook or [], values["profile"]), values, workers):
             typer.echo(f"wrote {path}")
 
 
 @app.command()
-def site(target: Annotated[Path, typer.Argument(help="Its folder.")] = Path("site"), workers: Workers = 0) -> None:
+def site(target: Annotated[str, typer.Argument(help="Its folder.")] = "site", workers: Workers = 0) -> None:
     """Make the static site of what is published, with each figure as PDF and SVG too."""
     with _explained():
+        folder = expanded(target, "site")
         from prunability.report.site import build  # noqa: PLC0415  (needs Sphinx and Jupyter)
 
         build.draw(workers)
-        typer.echo(f"wrote {build.build(target)}")
+        typer.echo(f"wrote {build.build(folder)}")
 
 
 def _echo(lines: Iterable[str]) -> None:
@@ -227,14 +234,16 @@ def _pairs(parameters: list[str]) -> dict[str, str]:
         name, equals, value = text.partition("=")
         if not equals:
             raise PrunabilityError(f"parameter {text!r}: it must be NAME=VALUE")
-        pairs[name.strip()] = value
+        if (name := name.strip()) in pairs:
+            raise PrunabilityError(f"parameter {name}: it is given twice; give it once")
+        pairs[name] = value
     return pairs
 
 
 def _everywhere(data: str) -> str:
     """Data by a name that holds in every working folder."""
     folder = data.removeprefix("folder:")
-    return data if folder in ("", data) or folder.startswith("~") else f"folder:{Path(folder).absolute()}"
+    return data if folder in ("", data) or folder.startswith("~") else f"folder:{expanded(folder, "data").absolute()}"
 
 
 def _open(
@@ -299,7 +308,9 @@ def _explained() -> Iterator[None]:
     with as_by_keyboard():
         try:
             yield
-        except PrunabilityError as error:
+        except BrokenPipeError:
+            raise
+        except (PrunabilityError, OSError) as error:  # the second such as of a full disk
             typer.echo(f"prunability: {error}", err=True)
             raise typer.Exit(2) from error
         except KeyboardInterrupt as error:

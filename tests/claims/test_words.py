@@ -1,15 +1,18 @@
 """Verdicts in words and tables, and as files."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from prunability.analysis.resampling import Estimate
 from prunability.claims import CLAIMS, LEAST_RUNS, Criterion, Finding, Threshold
-from prunability.claims.words import MOST_SHOWN, markdown, save, sentence, table_of
+from prunability.claims.words import MOST_SHOWN, markdown, plain, save, sentence, table_of
 
 WANTED = Threshold("τ", 0.3, (0.1, 0.45))
 HOLDS = Criterion("s", Estimate(0.5, 0.4, 0.6, (0.45, 0.55)), "above", WANTED)
@@ -93,3 +96,11 @@ def test_claims_of_several_notebooks_stand_in_one_file(tmp_path: Path) -> None:
     (tmp_path / "claims.json").write_text("{ damaged")
     save(findings[:1], tmp_path)
     assert list(json.loads((tmp_path / "claims.json").read_text())) == ["C1"]
+
+
+@given(st.text(r"ab \`*_[]<>$~&" + "\n"))
+def test_nothing_in_a_name_is_typeset(name: str) -> None:
+    """Each sign that means something in Markdown or in TeX has a backslash of its own; no line ends."""
+    words = plain(name)
+    assert re.sub(r"\\(.)", r"\1", words) == " ".join(name.split())
+    assert not re.search(r"[\\`*_\[\]<>$~&]", re.sub(r"\\.", "", words))

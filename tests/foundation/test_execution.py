@@ -37,7 +37,9 @@ def test_durations(number: object, unit: str) -> None:
     assert seconds_of(f" {number}{unit} ") == pytest.approx(seconds)
 
 
-@pytest.mark.parametrize("wrong", ["", "9", "m", "-3s", "0s", "0.00h", "9 minutes", "9m2s", "١s5"])
+@pytest.mark.parametrize(
+    "wrong", ["", "9", "m", "-3s", "0s", "0.00h", "9 minutes", "9m2s", "٣s", "١s5", "1_0s", "1e3s", "infs"]
+)
 def test_what_is_no_duration(wrong: str) -> None:
     with pytest.raises(PrunabilityError, match="such as 90s, 9m or 2h"):
         seconds_of(wrong)

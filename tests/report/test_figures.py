@@ -1,10 +1,12 @@
 from base64 import b64decode
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib import rc_context
 from PIL import Image
 
 from helpers import NAMES, PROVENANCE
@@ -102,6 +104,29 @@ def test_without_words_of_a_plotter_the_axes_speak(tmp_path: Path) -> None:
         ax.set(title="a panel", xlabel="width", ylabel="loss (nats)")
     drawn = style.save(figure, "loss_by_width", tmp_path, pd.DataFrame({"loss": [1]}), PROVENANCE, "digits")
     assert drawn.alt == "loss by width: a panel; loss (nats); width"
+
+
+def test_what_a_user_has_set_changes_no_figure(tmp_path: Path) -> None:
+    plain = saved(tmp_path / "plain", "svg")
+    mine: dict[Any, Any] = {
+        "text.usetex": True,
+        "figure.facecolor": "black",
+        "figure.dpi": 30,
+        "lines.linewidth": 9,
+    }
+    with rc_context(mine):
+        assert saved(tmp_path / "mine", "svg").png == plain.png
+    assert (tmp_path / "mine" / "loss_by_width.svg").read_bytes() == (
+        tmp_path / "plain" / "loss_by_width.svg"
+    ).read_bytes()
+
+
+def test_what_stands_below_a_figure_is_not_typeset(tmp_path: Path) -> None:
+    with style.panels() as (figure, ax):
+        ax.plot([1, 2])
+    note = r"$x_1$ \frac{1}, $\nothing$ of _that_"
+    style.save(figure, "a", tmp_path, pd.DataFrame({"a": [1]}), PROVENANCE, note, ["svg"])
+    assert r"$x_1$ \frac{1}, $\nothing$ of _that_" in (tmp_path / "a.svg").read_text()
 
 
 def test_few_colours_and_a_white_ground(tmp_path: Path) -> None:

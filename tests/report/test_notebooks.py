@@ -1,7 +1,10 @@
 import ast
 import hashlib
 import json
+import os
 import re
+import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,11 +12,15 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
+from papermill.translators import PythonTranslator
 from PIL import Image
 from typer.testing import CliRunner
 
+from prunability import cli
 from prunability.cli import app
+from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.execution import project_root
+from prunability.report import notebooks
 from prunability.report.notebooks import studies_of
 from prunability.report.session import Parameters
 from prunability.studies import having
@@ -40,9 +47,25 @@ def words(notebook: nbformat.NotebookNode) -> int:
     return sum(any(map(str.isalnum, word)) for text in texts for word in text.split())
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "prunability", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+def run(*arguments: str, module: str = "prunability", **settings: str) -> subprocess.CompletedProcess[str]:
+    command, environment = [sys.executable, "-m", module, *arguments], os.environ | settings
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300, env=environment)
+
+
+def home_of_a_tinkerer(home: Path) -> dict[str, str]:
+    """The settings of a user whose startup file, style, formats and kernel would each spoil a figure."""
+    kernels = ".local/share/jupyter/kernels"
+    files = {
+        ".ipython/profile_default/startup/00.py": "import numpy, torch\n"
+        "torch.set_default_dtype(torch.float64)\nnumpy.seterr(all='raise')\n",
+        ".ipython/profile_default/ipython_kernel_config.py": "c.InlineBackend.figure_formats = {'svg'}\n",
+        ".config/matplotlib/matplotlibrc": "text.usetex: True\nfigure.facecolor: black\nno such key: 3\n",
+        f"{kernels}/python3/kernel.json": '{"argv": ["false"], "display_name": "", "language": "x"}',
+    }
+    for name, text in files.items():
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).write_text(text)
+    return {"HOME": str(home), "MPLBACKEND": "nonsense"}
 
 
 def checksums(folder: Path) -> dict[str, str]:
@@ -105,9 +128,75 @@ def test_executes_and_changes_nothing_the_second_time(name: str, tmp_path: Path)
     assert '"widgets"' not in text
     assert "papermill" not in json.loads(text)["metadata"]
     assert 100 < words(nbformat.reads(text, as_version=4)) < MOST_WORDS[name]
-    again = run(*arguments)
+    again = run(*arguments, **home_of_a_tinkerer(tmp_path / "home"))
     assert again.returncode == 0, again.stderr
     assert checksums(folder) == made
+
+
+def test_what_papermill_only_warns_of_is_refused(tmp_path: Path) -> None:
+    notebook = ROOT / "notebooks" / "02_double_descent.ipynb"
+    folders = ["-p", "runs", str(tmp_path / "runs"), "-p", "figures", str(tmp_path / "figures")]
+    result = run(str(notebook), str(tmp_path / "out.ipynb"), "-p", "profil", "smoke", *folders, module="papermill")
+    assert result.returncode != 0
+    assert "unknown parameter profil: allowed are profile, data" in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["out.ipynb"]
+
+
+def test_what_is_no_notebook_of_ours_is_left_out_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, good = tmp_path / "notebooks", "03_mutual_information.ipynb"
+    shutil.copytree(ROOT / "notebooks", folder)
+    text = (folder / good).read_text()
+    others = {
+        "Untitled.ipynb": text,
+        "03_mutual_information-Copy1.ipynb": text,
+        "04_empty.ipynb": "",
+        "05_list.ipynb": "[]",
+        "06_number.ipynb": "3",
+        "07_none.ipynb": '{"metadata": {"prunability": null}}',
+        "08_study.ipynb": text.replace('"correlation"', '"horoscope"'),
+        "09_studies.ipynb": '{"metadata": {"prunability": {"studies": []}}}',
+        "10_latin.ipynb": text + "\udce9",
+    }
+    for name, content in others.items():
+        (folder / name).write_text(content, errors="surrogateescape")
+    (folder / "11_folder.ipynb").mkdir()
+    (folder / "12_gone.ipynb").symlink_to("nowhere")
+    monkeypatch.setattr(notebooks, "project_root", lambda: tmp_path)
+    assert [path.name for path in notebooks.sources([], "smoke")] == [path.name for path in NOTEBOOKS]
+    said = capsys.readouterr().err.splitlines()
+    assert sorted(line.split(":")[1].strip() for line in said) == [
+        *sorted([*others, "11_folder.ipynb", "12_gone.ipynb"])
+    ]
+    for name in ("Untitled", "03_mutual_information-Copy1"):
+        with pytest.raises(PrunabilityError, match=f"unknown notebook {name}: there are 00_overview"):
+            notebooks.sources([name], "smoke")
+    assert notebooks.sources([good, good], "smoke") == [folder / good]
+
+
+@pytest.mark.parametrize("folder", ["figures", r"back\slash", "$HOME", "é", 'quo"te', r"\1 \g<0>"])
+def test_a_published_copy_holds_no_place_of_this_machine(folder: str) -> None:
+    place = f"/some/where/{folder}"
+    source = f"# Parameters\nfigures = {PythonTranslator.translate(place)}\n"
+    told = nbformat.v4.new_output("stream", text=f"wrote {place}/x.png, {Path.home()}/y\n")
+    cells = [nbformat.v4.new_code_cell(source, outputs=[told])]
+    cleaned = notebooks.clean(nbformat.v4.new_notebook(cells=cells), [place])
+    assert cleaned.cells[0].source == f"# Parameters\nfigures = {PythonTranslator.translate(folder)}\n"
+    assert cleaned.cells[0].outputs[0].text == f"wrote {folder}/x.png, ~/y\n"
+
+
+def test_what_a_kernel_is_given_goes_when_its_driver_is_killed() -> None:
+    program = (
+        "import os, signal; from prunability.report.kernel import own_kernel\n"
+        "with own_kernel() as kernel:\n"
+        "    print(kernel['config']['KernelManager']['connection_file'], flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    # What removes it holds the output open until it has.
+    assert not Path(killed.stdout.strip()).parent.exists()
 
 
 def test_data_too_small_for_one_study_ends_before_the_other_trains(tmp_path: Path) -> None:
@@ -183,6 +272,17 @@ def test_status(tmp_path: Path) -> None:
     assert result.exit_code == 0
     assert "0 of 6 runs trained" in result.stdout
     assert "6 missing" in result.stdout
+
+
+def test_images_that_cannot_be_had_hide_no_published_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    def half_downloaded(*_: object) -> None:
+        raise PrunabilityError("cifar10 is damaged")
+
+    monkeypatch.setattr(cli, "_opened_here", half_downloaded)
+    result = CliRunner().invoke(app, ["status", "--profile", "small"])
+    assert result.exit_code == 2
+    assert re.findall(r"^([\w-]+), small: published table: ", result.stdout, re.MULTILINE) == having("small")
+    assert result.stderr == "prunability: cifar10 is damaged\n"
 
 
 def test_only_figures_needs_jupyter() -> None:

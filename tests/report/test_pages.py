@@ -9,7 +9,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from prunability.report.figures.style import KEY
-from prunability.report.pages import page_of, publish, section_of
+from prunability.report.pages import page_of, publish, section_of, undrawn
 
 RUNS = {"study": {"name": "correlation"}, "records": "4b45"}
 
@@ -35,6 +35,18 @@ def drawn(folder: Path, *names: str) -> None:
     for name in names:
         for ending in ("png", "csv", "pdf"):
             (folder / f"{name}.{ending}").write_text(name)
+
+
+def test_a_figure_that_is_saved_and_not_shown_is_missed() -> None:
+    notebook = executed("a", "b")
+    assert undrawn(notebook) == []
+    sources = [
+        'session.save(figure, "a", used)',
+        'overview.save(\n    figure, "c", used)',
+        '    _ = s.save(figure, "d")',
+    ]
+    notebook.cells += [new_code_cell(source) for source in sources]
+    assert undrawn(notebook) == ["c"]
 
 
 def test_a_page_links_to_the_files_beside_it() -> None:

@@ -12,6 +12,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from prunability.analysis.columns import finite
 from prunability.analysis.ranks import pair_signs
 from prunability.analysis.resampling import Array, Draws, pair_sums
 
@@ -54,8 +55,8 @@ def conditional_information(
         settings: [n, h], the value of each hyperparameter in each run.
         names: the h hyperparameters.
     """
-    x = np.atleast_2d(np.asarray(measures, dtype=np.float64))
-    y, table = np.asarray(target, dtype=np.float64), np.asarray(settings, dtype=np.float64)
+    table = np.asarray(settings, dtype=np.float64)
+    x, (y,), _ = finite(measures, target, table.T)
     sets = [chosen for size in range(3) for chosen in combinations(range(len(names)), size)]
     groups = [_one_hot(table[:, list(chosen)]) for chosen in sets]
     edges = np.cumsum([0, *(group.shape[1] for group in groups)])
@@ -90,8 +91,6 @@ def _one_hot(columns: Array) -> NDArray[np.float32]:
 
 def _sign_masks(column: Array) -> dict[int, NDArray[np.float32]]:
     """For each sign, [n, n], where x_i − x_j has it."""
-    if not np.isfinite(column).all():
-        raise ValueError("a column has a value that is not finite")
     signs = np.sign(column[:, None] - column[None])
     return {sign: (signs == sign).astype(np.float32) for sign in (-1, 0, 1)}
 

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtri
 from scipy.stats import rankdata
 
+from prunability.analysis.columns import finite
 from prunability.analysis.ranks import taus
 from prunability.analysis.resampling import Array, Draws, Estimate, Sample, estimates
 
@@ -42,14 +43,14 @@ def partial_estimates(
     x: ArrayLike, y: ArrayLike, others: ArrayLike, given: Sequence[Sequence[int]], sample: Sample
 ) -> list[Estimate]:
     """Partial correlations of x [n] with y [n] given each of K sets of others [k, n], by place, with intervals."""
-    columns = np.vstack([np.atleast_2d(x), np.atleast_2d(y), np.atleast_2d(others)])
+    columns = np.vstack(finite(x, y, others, sample.settings)[:3])
     shifted = [[place + 2 for place in chosen] for chosen in given]
     return estimates(lambda draws: copula_partials(columns, shifted, draws), sample)
 
 
 def normal_score_partial(x: ArrayLike, y: ArrayLike, given: ArrayLike) -> float:
     """The same from Pearson correlations of normal scores Φ⁻¹(rank / (n + 1)), as a check."""
-    columns = np.vstack([np.atleast_2d(x), np.atleast_2d(y), np.atleast_2d(given)])
+    columns = np.vstack(finite(x, y, given))
     if (columns == columns[:, :1]).all(axis=1).any():
         return float("nan")
     scores = ndtri(rankdata(columns, axis=1) / (columns.shape[1] + 1))

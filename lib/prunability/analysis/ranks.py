@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from prunability.analysis.columns import finite, same_runs
 from prunability.analysis.resampling import EXACT, Array, Draws, Estimate, Sample, estimate, estimates, pair_sums
 
 
@@ -38,9 +39,7 @@ def pair_signs(columns: ArrayLike) -> NDArray[np.floating]:
     Raises:
         ValueError: a value is not finite.
     """
-    values = np.atleast_2d(np.asarray(columns, dtype=np.float64))
-    if not np.isfinite(values).all():
-        raise ValueError("a column has a value that is not finite")
+    (values,) = finite(columns)
     n = values.shape[1]
     signs = np.empty((len(values), n, n), dtype=np.float32 if n**2 < EXACT else np.float64)
     for row, column in zip(signs, values, strict=True):
@@ -56,6 +55,7 @@ def taus(
     NaN where a column is constant. ``pairs`` [n, n], symmetric, says which pairs enter; by default all. Two
     copies of a run are a tie, as they are when tau-b is taken of the resampled columns.
     """
+    same_runs(measures, targets)
     x, y = pair_signs(measures), pair_signs(targets)
     if pairs is not None:
         x = x * pairs
@@ -83,6 +83,7 @@ def kendall_tau(x: ArrayLike, y: ArrayLike) -> float:
 
 def tau_estimates(measures: ArrayLike, targets: ArrayLike, sample: Sample) -> list[list[Estimate]]:
     """Tau-b of each measure [m, n] with each target [t, n], with its intervals."""
+    same_runs(measures, targets, sample.settings)
     width = len(np.atleast_2d(np.asarray(targets)))
     flat = estimates(lambda draws: _rows(taus(measures, targets, draws)), sample)
     return [flat[start : start + width] for start in range(0, len(flat), width)]
@@ -99,7 +100,7 @@ def tau_estimate(x: ArrayLike, y: ArrayLike, sample: Sample) -> Estimate:
 
 def tau_difference(x: ArrayLike, rival: ArrayLike, target: ArrayLike, sample: Sample) -> Estimate:
     """τ(x, target) − τ(rival, target) of columns [n], paired: both of the same resamples."""
-    columns = np.vstack([np.atleast_2d(x), np.atleast_2d(rival)])
+    columns = np.vstack(finite(x, rival, target, sample.settings)[:2])
 
     def difference(draws: Draws | None) -> Array:
         found = taus(columns, target, draws)[:, :, 0]
@@ -110,9 +111,10 @@ def tau_difference(x: ArrayLike, rival: ArrayLike, target: ArrayLike, sample: Sa
 
 def tau_between(x: ArrayLike, y: ArrayLike, sample: Sample) -> Estimate:
     """Tau-b of two columns [n] averaged over the runs of each setting, with its interval by settings."""
+    parts = finite(x, y, sample.settings)
     settings = np.unique(sample.settings, return_inverse=True)[1]
     sizes = np.bincount(settings)
-    first, second = (np.bincount(settings, np.asarray(column, dtype=np.float64)) / sizes for column in (x, y))
+    first, second = (np.bincount(settings, part[0]) / sizes for part in parts[:2])
     return tau_estimate(first, second, sample.means)
 
 
@@ -121,9 +123,10 @@ def tau_within(x: ArrayLike, y: ArrayLike, sample: Sample) -> Estimate:
 
     NaN where every setting has one run.
     """
+    same_runs(x, y, sample.settings)
     settings = np.unique(sample.settings, return_inverse=True)[1]
     same = settings[:, None] == settings[None]
-    member = np.eye(int(settings.max()) + 1)[settings]
+    member = np.eye(len(set(sample.settings)))[settings]
     signs_x, signs_y = pair_signs(x)[0] * same, pair_signs(y)[0] * same
     # The sums over pairs of each setting, [3, G]: a setting drawn twice counts twice.
     sums = np.stack([(v @ member).sum(axis=0) for v in (signs_x * signs_y, np.abs(signs_x), np.abs(signs_y))])
@@ -155,19 +158,19 @@ def granulated_taus(
     in hyperparameter i: runs that differ in the seed alone are none.
     """
     table = np.asarray(settings, dtype=np.float64)
-    x, y = np.atleast_2d(np.asarray(measures, dtype=np.float64)), np.asarray(target, dtype=np.float64)
+    x, (y,), _ = finite(measures, target, table.T)
     found = [Granulated({}, {}, {}) for _ in x]
     for column, name in enumerate(names):
         _, cell = np.unique(np.delete(table, column, axis=1), axis=0, return_inverse=True)
-        groups = [np.flatnonzero(cell.ravel() == number) for number in range(cell.max() + 1)]
+        groups = [np.flatnonzero(cell.ravel() == number) for number in range(cell.max(initial=-1) + 1)]
         inside = []
         for group in groups:
             level = table[group, column]
             inside.append(taus(x[:, group], y[group], pairs=level[:, None] != level[None])[0, :, 0])
         for own, values in zip(found, np.array(inside).reshape(len(inside), len(x)).T, strict=True):
-            finite = values[np.isfinite(values)]
-            own.psi[name] = float(finite.mean()) if len(finite) else float("nan")
-            own.used[name], own.left_out[name] = len(finite), len(groups) - len(finite)
+            known = values[np.isfinite(values)]
+            own.psi[name] = float(known.mean()) if len(known) else float("nan")
+            own.used[name], own.left_out[name] = len(known), len(groups) - len(known)
     return found
 
 
@@ -176,12 +179,9 @@ def adjusted_r2(columns: ArrayLike, target: ArrayLike) -> float:
 
     1 − (1 − R²)(n − 1)/(n − k − 1); NaN for a constant target or fewer than k + 2 runs.
     """
-    x, y = np.atleast_2d(np.asarray(columns, dtype=np.float64)), np.asarray(target, dtype=np.float64)
-    if not (np.isfinite(x).all() and np.isfinite(y).all()):
-        raise ValueError("a column has a value that is not finite")
+    x, (y,) = finite(columns, target)
     n, k = len(y), len(x)
-    spread = ((y - y.mean()) ** 2).sum()
-    if n < k + 2 or spread == 0:
+    if n < k + 2 or (spread := ((y - y.mean()) ** 2).sum()) == 0:
         return float("nan")
     # Centred and scaled, so that columns of very different size are solved for equally well.
     centred = x - x.mean(axis=1, keepdims=True)

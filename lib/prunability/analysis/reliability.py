@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import f as f_distribution
 
+from prunability.analysis.columns import finite, same_runs
 from prunability.analysis.ranks import kendall_tau
 from prunability.analysis.resampling import CONFIDENCE, Estimate
 
@@ -16,7 +17,8 @@ def share_between_settings(values: ArrayLike, settings: ArrayLike) -> Estimate:
     One-way random effects, ICC(1) of Shrout and Fleiss 1979 with their interval from the F distribution; with
     unequal numbers of runs the mean number n₀ of Donner 1986. NaN where every setting has one run.
     """
-    y = np.asarray(values, dtype=np.float64)
+    same_runs(values, settings)
+    ((y,),) = finite(values)
     groups = np.unique(np.asarray(settings), return_inverse=True)[1].ravel()
     sizes = np.bincount(groups)
     n, number = len(y), len(sizes)
@@ -45,6 +47,7 @@ def tau_of_two_trainings(values: ArrayLike, settings: ArrayLike, seeds: ArrayLik
 
     NaN where no two settings have two seeds in common.
     """
+    same_runs(values, settings, seeds)
     places = list(zip(np.asarray(settings).tolist(), np.asarray(seeds).tolist(), strict=True))
     known = dict(zip(places, np.asarray(values, dtype=np.float64).tolist(), strict=True))
     names = sorted({setting for setting, _ in places})

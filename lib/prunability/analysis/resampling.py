@@ -111,6 +111,8 @@ class Sample:
     @cached_property
     def by_settings(self) -> Draws:
         """Settings drawn with replacement, each with all its runs."""
+        if not self.settings:
+            raise ValueError("there are no runs to resample")
         number = int(self._groups.max()) + 1
         rng = np.random.default_rng(seed_for("by settings", self.seed))
         return Draws(self._groups, _counted(rng.integers(0, number, (self.resamples, number)), number))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from prunability.analysis.columns import finite
 from prunability.analysis.resampling import Array
 
 
@@ -72,10 +73,8 @@ def sign_errors(
         names: the h hyperparameters.
         test_size: number of test examples; None gives every pair the weight 1.
     """
-    x, y = np.atleast_2d(np.asarray(measures, dtype=np.float64)), np.asarray(target, dtype=np.float64)
     table = np.asarray(settings, dtype=np.float64)
-    if not (np.isfinite(x).all() and np.isfinite(y).all()):
-        raise ValueError("a column has a value that is not finite")
+    x, (y,), _ = finite(measures, target, table.T)
     first, second = np.triu_indices(len(y), 1)
     differs = table[first] != table[second]
     chosen = differs.sum(axis=1) == 1

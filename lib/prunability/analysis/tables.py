@@ -8,6 +8,7 @@ import pandas as pd
 
 from prunability.analysis.ranks import granulated_taus, tau_estimate, tau_estimates
 from prunability.analysis.resampling import Estimate, Sample
+from prunability.foundation.errors import PrunabilityError
 from prunability.measures import HEADLINE_MEASURE, REGISTRY, all_measures
 from prunability.measures.pruning import name_of
 from prunability.measures.search import HEADLINE, PRUNERS, SWEEP, Tolerance
@@ -24,7 +25,13 @@ RELATIVE = Tolerance("relative", 0.5)
 
 
 def runs_table(records: Sequence[Record]) -> pd.DataFrame:
-    """One row a run: its hyperparameters, how it ended, its targets and its measures (NaN: undefined)."""
+    """One row a run: its hyperparameters, how it ended, its targets and its measures (NaN: undefined).
+
+    Raises:
+        PrunabilityError: there are no runs.
+    """
+    if not records:
+        raise PrunabilityError("no run is finished, and so there is no table of runs")
     rows = []
     for record in records:
         network = record.config.network.model_dump(exclude={"kind"})

@@ -1,5 +1,6 @@
 """Verdicts in words, every number computed, and as files."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +27,11 @@ def markdown(frame: pd.DataFrame) -> str:
     return str(shown.to_markdown(index=False, floatfmt=".3f", missingval="–", disable_numparse=texts))
 
 
+def plain(text: str) -> str:
+    """A name that somebody gave, such as a folder's, for Markdown: nothing in it is typeset."""
+    return re.sub(r"([\\`*_\[\]<>$~&])", r"\\\1", " ".join(text.split()))
+
+
 def _spaced(name: object) -> str:
     return str(name).replace("_", " ")
 
@@ -42,8 +48,10 @@ def why(finding: Finding) -> str:
 
 
 def sentence(finding: Finding, what: str) -> str:
-    """The verdict in Markdown, beside the table of its conditions. ``what`` names networks and data."""
-    head = f"**{finding.claim}: {finding.verdict}** on {finding.n} {what}: {why(finding)}."
+    """The verdict in Markdown, beside the table of its conditions. ``what`` names networks and data, and
+    nothing in it is typeset.
+    """
+    head = f"**{finding.claim}: {finding.verdict}** on {finding.n} {plain(what)}: {why(finding)}."
     counted, number = "", len(finding.criteria)
     if number > MOST_SHOWN:
         counts = Counter(c.verdict for c in finding.criteria)

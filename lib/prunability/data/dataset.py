@@ -8,6 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from prunability.data.images import ImageSet, identity
+from prunability.foundation.defaults import defaults
 from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.fields import Count, Fraction, Frozen
 from prunability.foundation.seeding import generator
@@ -33,6 +34,7 @@ class Dataset:
     test_labels: Tensor
 
 
+@defaults()
 def prepare(images: ImageSet, config: DataConfig, device: torch.device, dtype: torch.dtype) -> Dataset:
     """The fixed training subset with its label noise, and the whole test set, normalised.
 
@@ -54,7 +56,8 @@ def prepare(images: ImageSet, config: DataConfig, device: torch.device, dtype: t
     draws = generator("label noise", config.seed)
     labels = images.labels["train"]
     wrong = (labels + torch.randint(1, images.classes, (total,), generator=draws)) % images.classes
-    labels = torch.where(torch.rand(total, generator=draws) < config.label_noise, wrong, labels)
+    noisy = torch.rand(total, generator=draws, dtype=torch.float32) < config.label_noise
+    labels = torch.where(noisy, wrong, labels)
     chosen = torch.randperm(total, generator=generator("subset", config.seed))[: config.n_train]
     train = images.images["train"][chosen].to(torch.float64)
     mean, std = train.mean((0, 2, 3), keepdim=True), train.std((0, 2, 3), keepdim=True)

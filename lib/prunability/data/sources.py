@@ -10,7 +10,9 @@ import torch
 
 from prunability.data.folder import load_folder
 from prunability.data.images import SPLITS, DataFacts, ImageSet, image_set
+from prunability.foundation.defaults import defaults
 from prunability.foundation.errors import PrunabilityError
+from prunability.foundation.files import expanded
 from prunability.foundation.seeding import generator
 
 # As it is before it is downloaded; its checksum is not known then.
@@ -26,6 +28,7 @@ class Source(NamedTuple):
 
 
 @lru_cache(maxsize=2)
+@defaults()
 def load_images(source: str, folder: Path) -> ImageSet:
     """The images of a source; what has to be downloaded or decoded is kept in ``folder``.
 
@@ -35,7 +38,7 @@ def load_images(source: str, folder: Path) -> ImageSet:
     if source in SOURCES:
         return SOURCES[source].load(folder)
     if source.startswith("folder:") and source != "folder:":
-        return load_folder(Path(source.removeprefix("folder:")).expanduser(), folder)
+        return load_folder(expanded(source.removeprefix("folder:"), "data"), folder)
     raise PrunabilityError(
         f"unknown data {source!r}: it must be {NAMES} "
         "(a folder or a tar of train/<class>/ and test/<class>/ images)"

@@ -75,7 +75,7 @@ def seconds_of(text: str | None) -> float:
     """
     if text is None:
         return math.inf
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|h)", text.strip())
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(s|m|h)", text.strip())
     if found is None or not float(found[1]):
         raise PrunabilityError(f"time limit {text!r}: it must be a number and a unit, such as 90s, 9m or 2h")
     return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]]

@@ -15,6 +15,26 @@ from filelock import FileLock
 from prunability.foundation.errors import PrunabilityError
 
 
+def expanded(path: str, what: str) -> Path:
+    """A path as a user names it, in which ~ is a home; nothing need be there.
+
+    Raises:
+        PrunabilityError: there is no such home, or there can be nothing of that name.
+    """
+    try:
+        path.encode()
+        found = Path(path).expanduser()
+        found.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:
+        raise PrunabilityError(f"{what}: {path}: {error.strerror}; name another place") from error
+    except (RuntimeError, ValueError) as error:
+        why = "it is not UTF-8" if isinstance(error, UnicodeError) else str(error).rstrip(".")
+        raise PrunabilityError(f"{what}: {path!r} can be no path ({why}); name another place") from error
+    return found
+
+
 def writable(folder: Path, what: str) -> None:
     """Make a folder and see that it can be written, before any work is done for it.
 

@@ -88,9 +88,9 @@ def dropout_bound(run: Measurable) -> dict[str, Estimated]:
         draws = run.draws("dropout bound", draw)
         moved = {}
         for name, tensor in run.parameters.items():
-            drawn = tensor.cpu() + scale * torch.randn(tensor.shape, generator=draws)
+            drawn = tensor.cpu() + scale * torch.randn(tensor.shape, generator=draws, dtype=torch.float32)
             if name in run.weights:
-                drawn *= torch.rand(tensor.shape, generator=draws) < alpha
+                drawn *= torch.rand(tensor.shape, generator=draws, dtype=torch.float32) < alpha
             moved[name] = torch.empty_like(tensor).copy_(drawn)
         errors.append(training_error(run, moved))
     square = {name: tensor.double().square().sum().item() for name, tensor in run.parameters.items()}

@@ -32,7 +32,7 @@ def noise(run: Measurable, draw: int, magnitude_aware: bool) -> Weights:
     draws = run.draws("weight noise", draw)
     parts = {}
     for name, tensor in run.parameters.items():
-        part = torch.randn(tensor.shape, generator=draws).to(tensor)
+        part = torch.randn(tensor.shape, generator=draws, dtype=torch.float32).to(tensor)
         parts[name] = torch.empty_like(tensor).copy_(part * tensor.abs() if magnitude_aware else part)
     return parts
 

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from prunability.data.dataset import Dataset
+from prunability.foundation.defaults import defaults
 from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.seeding import generator
 from prunability.measures import structure
@@ -85,6 +86,7 @@ class OwnNetwork(Measurable):
 Images = Tensor | Iterable[tuple[Tensor, Tensor]]
 
 
+@defaults()
 def prunability(
     model: nn.Module,
     images: Images,
@@ -119,6 +121,7 @@ def prunability(
     return found[goal]
 
 
+@defaults()
 def pruning_curve(
     model: nn.Module,
     images: Images,
@@ -134,6 +137,7 @@ def pruning_curve(
     return loss_curve(run.variants, pruner, orders(run, pruner), resolution, weights)
 
 
+@defaults()
 def measures_of(
     model: nn.Module,
     images: Images,

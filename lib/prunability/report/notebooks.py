@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ import nbformat
 import papermill
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
-from traitlets.config import Config
+from papermill.translators import PythonTranslator
 
 from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.execution import cores, project_root
@@ -21,20 +22,25 @@ from prunability.foundation.files import writable, write
 from prunability.foundation.processes import Killed, as_they_end
 from prunability.records.runner import Snapshot
 from prunability.records.sources import Chosen, check, choose, gather
-from prunability.report.pages import publish
+from prunability.report.kernel import own_kernel
+from prunability.report.pages import publish, undrawn
 from prunability.report.session import Parameters, validate
 from prunability.studies import STUDIES, having, profiles
 
-# Encrypt what passes between this process and a kernel where the kernel can; without it, the kernel warns.
-KERNEL = Config({"KernelManager": {"transport_encryption": "auto"}})
+# What a notebook's file is called; others in the folder are somebody's own.
+NAMED = re.compile(r"\d\d_\w+\.ipynb")
 
 
 def _known() -> dict[str, Path]:
-    return {path.stem: path for path in sorted((project_root() / "notebooks").glob("*.ipynb"))}
+    """The notebooks by name, in their order; others are none of ours."""
+    found = sorted((project_root() / "notebooks").glob("*.ipynb"))
+    return {path.stem: path for path in found if NAMED.fullmatch(path.name)}
 
 
 def sources(names: Sequence[str], profile: str) -> list[Path]:
     """The notebooks asked for by name; if none is, all whose study has the profile.
+
+    What else lies in their folder is named and left out.
 
     Raises:
         PrunabilityError: there is no such notebook, or no study has the profile.
@@ -43,8 +49,14 @@ def sources(names: Sequence[str], profile: str) -> list[Path]:
     if unknown := [name for name in names if name.removesuffix(".ipynb") not in known]:
         raise PrunabilityError(f"unknown notebook {', '.join(unknown)}: there are {', '.join(known)}")
     if names:
-        return [known[name.removesuffix(".ipynb")] for name in names]
-    found = [path for path in known.values() if any(profile in profiles(study) for study in studies_of(path))]
+        return [known[name] for name in dict.fromkeys(name.removesuffix(".ipynb") for name in names)]
+    found = []
+    for path in sorted((project_root() / "notebooks").glob("*.ipynb")):
+        try:
+            if any(profile in profiles(study) for study in studies_of(path)):
+                found.append(path)
+        except PrunabilityError as error:
+            print(f"left out: {error}", file=sys.stderr, flush=True)
     if not found:
         every = dict.fromkeys(itertools.chain.from_iterable(STUDIES.values()))
         raise PrunabilityError(f"unknown profile {profile!r}: it must be one of {', '.join(every)}")
@@ -55,12 +67,20 @@ def studies_of(path: Path) -> list[str]:
     """The studies whose runs a notebook needs, from its metadata: by name, or "all".
 
     Raises:
-        PrunabilityError: it names none.
+        PrunabilityError: it names none, or it is no notebook of ours.
     """
-    found = nbformat.read(path, as_version=4).metadata.get("prunability", {}).get("studies")
-    if not found:
-        raise PrunabilityError(f"{path.name}: its metadata names no studies (prunability.studies)")
-    return list(STUDIES) if found == "all" else [str(study) for study in found]
+    if not NAMED.fullmatch(path.name):
+        raise PrunabilityError(f"{path.name}: notebooks are named as 04_name.ipynb")
+    try:
+        found = json.loads(path.read_bytes())["metadata"]["prunability"]["studies"]
+    except OSError as error:
+        raise PrunabilityError(f"{path.name}: it cannot be read ({error.strerror})") from error
+    except (ValueError, LookupError, TypeError) as error:
+        raise PrunabilityError(f"{path.name}: it is no notebook that names its studies in its metadata") from error
+    known = list(STUDIES) if found == "all" else found
+    if not isinstance(known, list) or not known or not set(map(str, known)) <= set(STUDIES):
+        raise PrunabilityError(f'{path.name}: its studies are {found!r}; there are {", ".join(STUDIES)}, or "all"')
+    return known
 
 
 def execute(notebooks: Sequence[Path], values: Mapping[str, Any], workers: int = 0) -> list[Path]:
@@ -111,8 +131,9 @@ def _changed(parameters: Parameters) -> dict[str, Any]:
 def _execute(path: Path, parameters: dict[str, Any], folder: Path) -> Path:
     print(f"{path.name}: executing", file=sys.stderr, flush=True)
     try:
-        # Without a file, of which a kill would leave the folder behind.
-        executed = papermill.execute_notebook(path, None, parameters, progress_bar=False, config=KERNEL)
+        with own_kernel() as kernel:
+            # Without a file, of which a kill would leave the folder behind.
+            executed = papermill.execute_notebook(path, None, parameters, progress_bar=False, **kernel)
     except PapermillExecutionError as error:
         raise PrunabilityError(f"{path.name}: {error.ename}: {error.evalue}") from error
     except DeadKernelError as error:
@@ -120,9 +141,13 @@ def _execute(path: Path, parameters: dict[str, Any], folder: Path) -> Path:
             f"{path.name}: its kernel was killed (out of memory, perhaps). Finished runs are kept; the "
             "same command goes on"
         ) from error
+    except RuntimeError as error:
+        raise PrunabilityError(f"{path.name}: its kernel did not start ({error})") from error
     # As a reader of the file would have it.
     notebook = nbformat.reads(nbformat.writes(executed), as_version=4)
     notebook = clean(notebook, [parameters.get(key, "") for key in ("figures", "runs")])
+    if missing := undrawn(notebook):
+        raise PrunabilityError(f"{path.name}: it ended without its figures {', '.join(missing)}; none is published")
     text = nbformat.writes(notebook)
     write(folder / "notebooks" / path.name, text if text.endswith("\n") else text + "\n")
     return publish(notebook, path.stem, folder, list(_known()))
@@ -142,8 +167,12 @@ def clean(notebook: nbformat.NotebookNode, folders: Sequence[str] = ()) -> nbfor
             cell.id = f"injected-{number}"
     text = json.dumps(notebook)
     own = [(folder, Path(folder).name) for folder in folders if folder]
-    for place, stand_in in (*own, (str(project_root()), "."), (sys.prefix, ".venv"), (str(Path.home()), "~")):
-        if len(place) > 1:
-            text = re.sub(re.escape(json.dumps(place)[1:-1]) + r"(?=[/\\\"' ]|$)", stand_in, text)
+    home = os.path.expanduser("~")  # noqa: PTH111  (which does not mind that there is none)
+    for pair in (*own, (str(project_root()), "."), (sys.prefix, ".venv"), (home, "~")):
+        # As they are, and as papermill spells them in Python.
+        for place, stand_in in (pair, [PythonTranslator.translate(name)[1:-1] for name in pair]):
+            if len(place) > 1:
+                found, written = (json.dumps(name)[1:-1] for name in (place, stand_in))
+                text = re.sub(re.escape(found) + r"(?=[/\\\"' ]|$)", written.replace("\\", r"\\"), text)
     cleaned: nbformat.NotebookNode = nbformat.from_dict(json.loads(text))
     return cleaned

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from prunability.claims import Case, Finding, case_of, decisive, of_study
 from prunability.claims.reproduction import reproduction, words
 from prunability.claims.sensitivity import sensitivity
+from prunability.claims.words import plain
 from prunability.foundation.errors import PrunabilityError
 from prunability.records.sources import gather, of_table
 from prunability.records.tables import find
@@ -75,7 +76,7 @@ class Overview:
                 try:
                     parts.append(words(reproduction(study, session.records, table, self.parameters.seed), False))
                 except PrunabilityError as error:
-                    parts.append(f"{error}.")
+                    parts.append(f"{plain(str(error))}.")
         if parts:
             return "\n\n".join(parts)
         own = self.parameters.origin == "own"

@@ -17,11 +17,21 @@ KERNEL_ONLY = Config(
     {"TagRemovePreprocessor": {"enabled": True, "remove_cell_tags": ["parameters", "injected-parameters"]}}
 )
 
+# A figure that a cell saves, unless it does so under a condition.
+SAVED = re.compile(r'^\w+\.save\(\s*figure, "(\w+)"', re.MULTILINE)
+
 
 def _figures(notebook: NotebookNode) -> Iterator[NotebookNode]:
     """The outputs that are figures which the notebook has saved."""
     for cell in notebook.cells:
         yield from (output for output in cell.get("outputs", []) if KEY in output.get("metadata", {}))
+
+
+def undrawn(notebook: NotebookNode) -> list[str]:
+    """The figures that an executed notebook saves in any case and of which it has no output."""
+    cells = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    drawn = {name for output in _figures(notebook) for name in output.metadata[KEY]["figure"]}
+    return [name for source in cells for name in SAVED.findall(source) if name not in drawn]
 
 
 def page_of(notebook: NotebookNode) -> str:

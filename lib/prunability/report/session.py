@@ -1,6 +1,8 @@
 """What a notebook talks to: validated parameters, the study's runs, and where figures go."""
 
+import ast
 import platform
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -18,7 +20,7 @@ from prunability.claims import Case, Finding, case_of
 from prunability.claims import words as claims_words
 from prunability.foundation.errors import PrunabilityError, explain
 from prunability.foundation.execution import Execution, project_root
-from prunability.foundation.files import writable
+from prunability.foundation.files import expanded, writable
 from prunability.records.sources import Chosen, From, Gathered, choose, gather, origin_of
 from prunability.records.store import Record, checksum_of, processor_of
 from prunability.records.tables import table_path
@@ -62,7 +64,7 @@ class Parameters(BaseModel):
     def folder(self) -> Path:
         """Where figures go: those of one's own runs beside those of the published ones, which git keeps."""
         if self.figures:
-            return Path(self.figures).expanduser()
+            return expanded(self.figures, "figures")
         figures = project_root() / "figures"
         return figures / self.profile if self.origin == "published" else figures / "own" / self.profile
 
@@ -72,7 +74,7 @@ class Parameters(BaseModel):
         Raises:
             PrunabilityError: there is no such device.
         """
-        runs = Path(self.runs).expanduser() if self.runs else project_root() / "runs"
+        runs = expanded(self.runs, "runs") if self.runs else project_root() / "runs"
         try:
             found = Execution(
                 device=self.device,
@@ -108,7 +110,7 @@ def validate(study: str, values: dict[str, Any], *, strict: bool = True) -> Para
         raise PrunabilityError(f"parameters: {explain(error)}") from error
     find_profile(study, parameters.profile)
     parameters.execution()
-    _ = parameters.origin
+    _ = parameters.folder, parameters.origin
     return parameters
 
 
@@ -230,8 +232,21 @@ def open_session(study: str, **values: Any) -> Session:
     Raises:
         PrunabilityError: a parameter is wrong or the data cannot be had; nothing has been trained.
     """
-    parameters = validate(study, values)
+    parameters = validate(study, _injected() | values)
     execution = parameters.execution()
-    writable(parameters.folder, "figures")
     opened = choose(study, parameters.profile, parameters.data, parameters.seed, parameters.origin, execution)
+    writable(parameters.folder, "figures")
     return Session(opened, parameters, execution)
+
+
+def _injected() -> dict[str, Any]:
+    """What papermill has set in this kernel, by name: of a parameter that no notebook has it only warns."""
+    interactive = sys.modules.get("IPython")
+    shell = interactive.get_ipython() if interactive else None
+    if shell is None:
+        return {}
+    cells = shell.user_ns.get("In", [])
+    lines = [line for cell in cells if cell.startswith("# Parameters\n") for line in ast.parse(cell).body]
+    targets = [target for line in lines if isinstance(line, ast.Assign) for target in line.targets]
+    names = [target.id for target in targets if isinstance(target, ast.Name)]
+    return {name: shell.user_ns[name] for name in names if name in shell.user_ns}

@@ -71,8 +71,10 @@ def expand(
     """All runs of a profile's grid, by the meaning that a configuration had in ``version``.
 
     Raises:
-        PrunabilityError: the data set is too small for the profile.
+        PrunabilityError: the data set is too small for the profile, or a run of it can be none.
     """
+    if empty := [key for grid in (profile.grid, *profile.also.values()) for key in grid if not len(grid[key])]:
+        raise PrunabilityError(f"study {name}, profile {profile_name}: no run, for no value is given of {empty[0]}")
     n_train = profile.n_train or data.train
     if n_train > data.train:
         raise PrunabilityError(
@@ -101,7 +103,9 @@ def _run(data: DataConfig, settings: Mapping[str, Any], seed: int, version: int)
 
     The seeds of a grid count from a hundred times the study's own, so that studies share no run.
     """
-    kind = NETWORKS[settings.get("kind", "nin")]
+    if (named := settings.get("kind", "nin")) not in NETWORKS:
+        raise PrunabilityError(f"kind {named!r}: it must be one of {', '.join(NETWORKS)}")
+    kind = NETWORKS[named]
     parts: dict[str, dict[str, Any]] = {"data": data.model_dump(), "network": {}, "training": {}}
     for key, value in settings.items():
         if key == "seed":

@@ -104,7 +104,8 @@ def fleets_agree(config: RunConfig, data: Dataset) -> bool:
 def _agree(config: RunConfig, image: tuple[int, ...], classes: int, parts: tuple[int, ...]) -> bool:
     draws, batch = generator("do fleets agree"), config.training.batch_size
     # Of a small part's few logits perhaps one differs: several parts are tried.
-    images = torch.randn(max(batch, CHUNK), *image, generator=draws).to(DTYPES[config.training.precision])
+    images = torch.randn(max(batch, CHUNK), *image, generator=draws, dtype=torch.float32)
+    images = images.to(DTYPES[config.training.precision])
     labels = torch.randint(classes, (len(images),), generator=draws)
     data = Dataset(classes, images, labels, images, labels)
 

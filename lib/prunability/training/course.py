@@ -56,7 +56,7 @@ class Course:
         self.rules = config.training
         self.curve: list[tuple[float | None, float | None]] = []
         self.total, self.steps, self.close = 0.0, 0, False
-        self.known = torch.zeros(config.data.n_train)
+        self.known = torch.zeros(config.data.n_train, dtype=torch.float32)
         self.status: Status | None = None
         self._epoch = torch.zeros(0, dtype=torch.float64)
         self._fresh: list[Tensor] = []

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from prunability.data.dataset import Dataset
+from prunability.foundation.defaults import defaults
 from prunability.foundation.seeding import generator, seed_for
 from prunability.training import checkpoints
 from prunability.training.augmentation import augmented, moves
@@ -38,7 +39,7 @@ def build(config: RunConfig, shape: Sequence[int], classes: int) -> Network:
 
     Its draws follow from the run's configuration alone.
     """
-    with torch.random.fork_rng(devices=[]):
+    with defaults(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_for(*config.seed_key("initialisation")))
         network = make_network(config.network, shape, classes)
     network.to(DTYPES[config.training.precision])
@@ -187,10 +188,13 @@ def _copy(network: Network) -> State:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Arithmetic on one core: sums are then taken in one order, so results are the same bit for bit."""
+    """Arithmetic on one core, as PyTorch was installed: sums are then taken in one order, and results are the same
+    bit for bit.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield
+        with defaults():
+            yield
     finally:
         torch.set_num_threads(before)

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from prunability.data.dataset import Dataset
+from prunability.foundation.defaults import defaults
 from prunability.training.arithmetic import fleets_agree
 from prunability.training.config import RunConfig
 from prunability.training.fleet import Fleet, Trained, train_fleet
@@ -49,6 +50,7 @@ def trained(
             yield Trained(config, initial, final, result, time.perf_counter() - start)
 
 
+@defaults()
 def fleet_size(config: RunConfig, image: Sequence[int]) -> int | None:
     """How many networks are best trained side by side on a CPU core, for images [channels, H, W].
 

@@ -6,7 +6,6 @@ from io import BytesIO
 from typing import Any
 
 import numpy as np
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex
@@ -25,7 +24,6 @@ def panels(rows: int = 1, columns: int = 1, **options: Any) -> Iterator[list[Axe
     with style.panels(rows, columns, width=style.PAGE, height=4, squeeze=False, **options) as (figure, axes):
         yield list(axes.flat)
         figure.draw_without_rendering()
-        plt.close(figure)
 
 
 def figure_of(ax: Axes) -> Figure:

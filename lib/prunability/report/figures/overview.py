@@ -55,7 +55,7 @@ def verdict_table(ax: Axes, table: pd.DataFrame) -> None:
         ax.text(x + 0.5, y + 0.5, "no results", **centred, fontsize=6, color=parts.GREY)
     ax.xaxis.tick_top()
     headings = [_heading(table[table["profile"] == name].iloc[0]) for name in profiles]
-    ax.set_xticks([place + 0.5 for place in range(len(profiles))], headings)
+    ax.set_xticks([place + 0.5 for place in range(len(profiles))], headings, parse_math=False)
 
 
 def _reason(row: pd.Series, wide: int) -> str:

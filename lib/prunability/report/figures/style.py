@@ -11,9 +11,10 @@ from textwrap import fill
 from typing import Any
 
 import pandas as pd
-from matplotlib import pyplot as plt
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.rcsetup import cycler
+from matplotlib.style import context
 from PIL import Image
 
 from prunability.foundation.files import replacing, write
@@ -78,10 +79,14 @@ def height_of(rows: int, least: float = 1.6) -> float:
 def panels(
     rows: int = 1, columns: int = 1, width: float = COLUMN, height: float = 2.6, **options: Any
 ) -> Iterator[tuple[Figure, Any]]:
-    """A figure in the house style with its axes; shown by Jupyter once and then closed."""
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(rows, columns, figsize=(width, height), **options)
-        yield figure, axes
+    """A figure in the house style with its axes.
+
+    It is the same whatever a user has set: style and canvas are its own, and pyplot's backend does not know it.
+    """
+    with context(STYLE, after_reset=True):
+        figure = Figure(figsize=(width, height))
+        FigureCanvasAgg(figure)
+        yield figure, figure.subplots(rows, columns, **options)
 
 
 @dataclass(frozen=True)
@@ -125,8 +130,9 @@ def save(
     """
     folder.mkdir(parents=True, exist_ok=True)
     note = note.replace("n = ", "n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}")
-    with plt.rc_context(STYLE):
-        figure.supxlabel(fill(note, int(NOTE * figure.get_figwidth())), fontsize=6, color="#333333")
+    with context(STYLE, after_reset=True):
+        words = fill(note, int(NOTE * figure.get_figwidth()))
+        figure.supxlabel(words, fontsize=6, color="#333333", parse_math=False)
         # The layout is found once and kept for all files.
         figure.draw_without_rendering()
         figure.set_layout_engine("none")
@@ -138,7 +144,6 @@ def save(
                     figure.savefig(partial, format=ending, metadata={dated: None})
             else:
                 path.unlink(missing_ok=True)
-    plt.close(figure)
     text = numbers.to_csv(index=False, float_format="%.10g", lineterminator="\n").encode()
     write(folder / f"{name}.png", picture)
     write(folder / f"{name}.csv", text)

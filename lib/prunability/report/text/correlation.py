@@ -7,7 +7,7 @@ from prunability.analysis.reliability import share_between_settings, tau_of_two_
 from prunability.analysis.resampling import Estimate
 from prunability.analysis.tables import TARGETS, left_out, usable
 from prunability.claims.criteria import STRONG
-from prunability.claims.words import markdown
+from prunability.claims.words import markdown, plain
 from prunability.measures import HEADLINE_MEASURE, all_measures
 from prunability.studies import Study
 
@@ -20,7 +20,7 @@ def networks_of_grid(opened: Study) -> str:
     settings = " × ".join(f"{name.replace('_', ' ')} {{{_listed(values)}}}" for name, values in grid.items())
     return (
         f"Profile **{opened.profile}**: {len(opened.runs)} networks on {first.data.n_train} training images of "
-        f"*{opened.data.title}* ({opened.data.classes} classes, {opened.data.test} test "
+        f"*{plain(opened.data.title)}* ({opened.data.classes} classes, {opened.data.test} test "
         f"images, label noise {first.data.label_noise:.0%}). The grid is {settings}, "
         f"{seeds} seed{'s' * (seeds != 1)} a setting. Each is trained by SGD with "
         f"momentum {first.training.momentum:g} until its training loss is at most "

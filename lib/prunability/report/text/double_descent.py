@@ -7,7 +7,7 @@ import pandas as pd
 from prunability.analysis.resampling import Estimate
 from prunability.analysis.tables import RELATIVE, TARGETS, left_out
 from prunability.analysis.widths import STANDARD_ERRORS, interpolation_threshold, no_double_descent, peak
-from prunability.claims.words import markdown
+from prunability.claims.words import markdown, plain
 from prunability.measures import HEADLINE_MEASURE
 from prunability.measures.pruning import name_of
 from prunability.measures.search import HEADLINE
@@ -25,8 +25,8 @@ def networks_of_widths(opened: Study, table: pd.DataFrame) -> str:
     rest = "; ".join(f"{number} {reason}" for reason, number in left_out(table).items())
     return (
         f"Profile **{opened.profile}**: {network} of width {widths}, {main['seed'].nunique()} seeds each, on "
-        f"{first.data.n_train} training images of *{opened.data.title}*, each label made wrong with probability "
-        f"{first.data.label_noise:g} ({opened.data.test} test images). Each is trained by "
+        f"{first.data.n_train} training images of *{plain(opened.data.title)}*, each label made wrong with "
+        f"probability {first.data.label_noise:g} ({opened.data.test} test images). Each is trained by "
         f"*{rules.optimiser}* with learning rate {rules.learning_rate:g} and batches "
         f"of {rules.batch_size} for {rules.max_epochs} epochs ({main['steps'].iloc[0]:,} steps)"
         f"{', with random crops and flips' if rules.augmentation else ''}, whatever its loss: {reached} of these "

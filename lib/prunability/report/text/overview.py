@@ -4,7 +4,7 @@ import pandas as pd
 
 from prunability.claims import CLAIMS, Finding, decisive, networks_needed
 from prunability.claims.sensitivity import AS_IT_IS
-from prunability.claims.words import markdown, why
+from prunability.claims.words import markdown, plain, why
 from prunability.report.figures.overview import SIGNS
 from prunability.report.overview import Evidence, Overview, of_claim
 from prunability.studies import STUDIES
@@ -16,7 +16,7 @@ def networks(overview: Overview) -> str:
     for found in overview.evidence:
         study, gathered, table = found.session.study, found.session.gathered, found.case.table
         data, missing = study.runs[0].data, f" ({gathered.missing} missing)" if gathered.missing else ""
-        row = {"profile": study.profile, "study": study.name, "images": study.data.title}
+        row = {"profile": study.profile, "study": study.name, "images": plain(study.data.title)}
         row |= {"training": f"{data.n_train:,}", "test": f"{study.data.test:,}"}
         row |= {"wrong labels": f"{data.label_noise:.0%}", "n": f"{len(table)}{missing}"}
         row |= {"seeds": f"{table['seed'].nunique()}", "widths": f"{table['width'].min()}–{table['width'].max()}"}
@@ -25,7 +25,7 @@ def networks(overview: Overview) -> str:
     known = dict.fromkeys(profile for profiles in STUDIES.values() for profile in profiles)
     rest = ", ".join(profile for profile in known if profile not in shown)
     lines = [markdown(pd.DataFrame(rows)), "", *([f"No results are shown of {rest}."] if rest else [])]
-    return "\n".join([*lines, *(f"Left out: {reason}." for reason in overview.unreadable)])
+    return "\n".join([*lines, *(f"Left out: {plain(reason)}." for reason in overview.unreadable)])
 
 
 def claims(overview: Overview, moved: pd.DataFrame) -> str:
