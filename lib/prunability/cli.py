@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,7 +18,7 @@ from prunability.claims.reproduction import reproduction, words
 from prunability.data.sources import NAMES, at_hand, load_images
 from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.execution import Execution, seconds_of
-from prunability.foundation.files import writable
+from prunability.foundation.files import expanded, writable
 from prunability.records import tables
 from prunability.records.runner import completed, survey
 from prunability.records.tables import Published
@@ -82,7 +81,7 @@ def export(
         opened, execution = _open(study, profile, data, seed, "auto", runs, 1)
         table = transfer.finished(opened, seed, execution)
         if records:
-            path = Path(records).expanduser()
+            path = expanded(records, "records")
             if path.is_dir():
                 raise PrunabilityError(
                     f"records: {path} is a folder; name a file, such as {path / 'stay1.parquet'}"
@@ -102,7 +101,7 @@ def import_(
     """Add the finished runs of a table to the run store, without weights."""
     with _explained():
         execution = Parameters(runs=runs).execution()
-        new, known = transfer.add_to_store(Path(file).expanduser(), execution)
+        new, known = transfer.add_to_store(expanded(file, "file"), execution)
         typer.echo(f"{new} runs are new in {execution.runs}, {known} were finished there already")
 
 
@@ -137,9 +136,12 @@ def images(
     """Say what images a source holds, their identity, and which published tables are of them."""
     with _explained():
         execution = Parameters().execution()
-        facts = load_images(source, execution.data).facts
+        found = load_images(source, execution.data)
+        facts = found.facts
         numbers = f"{facts.train:,} images for training, {facts.test:,} for testing, {facts.classes} classes"
         typer.echo(f"{facts.title}: {numbers}\nSHA-256 of their content: {facts.checksum}")
+        if found.left_out:
+            typer.echo(found.left_out)
         for name in STUDIES:
             for known in profiles(name):
                 table = tables.find(execution.results, name, known)

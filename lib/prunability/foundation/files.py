@@ -12,7 +12,19 @@ from typing import Any
 
 from filelock import FileLock
 
-from prunability.foundation.errors import PrunabilityError
+from prunability.foundation.errors import PrunabilityError, shown
+
+
+def expanded(path: str, what: str) -> Path:
+    """A path as a user names it, in which ~ is a home.
+
+    Raises:
+        PrunabilityError: there is no such home.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise PrunabilityError(f"{what} {shown(path)}: {error}; write the whole path") from error
 
 
 def writable(folder: Path, what: str) -> None:

@@ -18,7 +18,7 @@ from prunability.claims import Case, Finding, case_of
 from prunability.claims import words as claims_words
 from prunability.foundation.errors import PrunabilityError, explain
 from prunability.foundation.execution import Execution, project_root
-from prunability.foundation.files import writable
+from prunability.foundation.files import expanded, writable
 from prunability.records.sources import Chosen, From, Gathered, choose, gather, origin_of
 from prunability.records.store import Record, checksum_of, processor_of
 from prunability.records.tables import table_path
@@ -62,7 +62,7 @@ class Parameters(BaseModel):
     def folder(self) -> Path:
         """Where figures go: those of one's own runs beside those of the published ones, which git keeps."""
         if self.figures:
-            return Path(self.figures).expanduser()
+            return expanded(self.figures, "figures")
         figures = project_root() / "figures"
         return figures / self.profile if self.origin == "published" else figures / "own" / self.profile
 
@@ -72,7 +72,7 @@ class Parameters(BaseModel):
         Raises:
             PrunabilityError: there is no such device.
         """
-        runs = Path(self.runs).expanduser() if self.runs else project_root() / "runs"
+        runs = expanded(self.runs, "runs") if self.runs else project_root() / "runs"
         try:
             found = Execution(
                 device=self.device,
