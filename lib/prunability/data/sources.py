@@ -79,17 +79,21 @@ def _cifar10(folder: Path) -> ImageSet:
     from torchvision.datasets import CIFAR10  # noqa: PLC0415  (slow to import, needed only here)
 
     try:
-        if not at_hand("cifar10", folder):
+        try:
+            # It knows the checksum of each file.
+            sets = [CIFAR10(folder, train=split == "train", download=False) for split in SPLITS]
+        except RuntimeError:
+            # Its own download would wait for ever; what is there it unpacks.
             download(CIFAR10.url, folder / CIFAR10.filename, CIFAR10.tgz_md5)
-        # It unpacks what is there, and knows the checksum of each file.
-        sets = {split: CIFAR10(folder, train=split == "train", download=True) for split in SPLITS}
+            sets = [CIFAR10(folder, train=split == "train", download=True) for split in SPLITS]
     except (PrunabilityError, OSError, RuntimeError) as error:
         raise PrunabilityError(
             f"cifar10 could not be downloaded or is damaged ({error}). With a network, run again; without "
             f"one, put cifar-10-python.tar.gz into {folder}, or give own images as data=folder:PATH"
         ) from error
-    images = {split: part.data.transpose(0, 3, 1, 2) for split, part in sets.items()}
-    return image_set("CIFAR-10", 10, images, {split: np.array(part.targets) for split, part in sets.items()})
+    images = {split: part.data.transpose(0, 3, 1, 2) for split, part in zip(SPLITS, sets, strict=True)}
+    labels = {split: np.array(part.targets) for split, part in zip(SPLITS, sets, strict=True)}
+    return image_set("CIFAR-10", 10, images, labels)
 
 
 SOURCES = {
