@@ -110,6 +110,9 @@ def test_what_settled_is_not_read_again(
             patch.setattr(folder_module, "decode", lambda *_: pytest.fail("decoded again"))
             patch.setattr(folder_module, "_content", lambda *_: pytest.fail("read again"))
             again = load(place)
+            patch.setattr(folder_module, "DECODER", ["a later one"])
+            with pytest.raises(pytest.fail.Exception, match="read again"):
+                load(place)
         assert again.checksum == first.checksum
         assert torch.equal(again.images["train"], first.images["train"])
 
