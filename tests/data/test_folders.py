@@ -71,18 +71,22 @@ def test_identity_is_the_content_and_not_the_place(
     assert load(elsewhere).checksum != here.checksum
 
 
-def test_other_bytes_of_the_same_name_size_and_time_are_other_images(folder: Path, tmp_path: Path) -> None:
+def test_other_bytes_of_the_same_name_size_and_time_are_other_images(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In one process and in another; two files that change places between classes too."""
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 60)
     source, cache = f"folder:{folder}", tmp_path / "cache"
     before = load_images(source, cache)
     one, other = folder / "train" / "ant" / "000.png", folder / "train" / "bee" / "000.png"
     # Images of noise, of one size as files.
     one_bytes, other_bytes = (file.read_bytes() for file in (one, other))
     assert len(one_bytes) == len(other_bytes)
-    times = one.stat().st_mtime_ns
     for file, content in ((one, other_bytes), (other, one_bytes)):
+        times = file.stat().st_atime_ns, file.stat().st_mtime_ns
         file.write_bytes(content)
-        os.utime(file, ns=(times, times))
+        os.utime(file, ns=times)
     swapped = load_images(source, cache)
     assert swapped.checksum != before.checksum
     assert torch.equal(swapped.images["train"][0], before.images["train"][6])

@@ -24,7 +24,9 @@ def expanded(path: str, what: str) -> Path:
     try:
         return Path(path).expanduser()
     except RuntimeError as error:
-        raise PrunabilityError(f"{what} {shown(path)}: nobody of that name has a home here; write the whole path") from error
+        raise PrunabilityError(
+            f"{what} {shown(path)}: nobody of that name is here; write the whole path"
+        ) from error
 
 
 def writable(folder: Path, what: str) -> None:
