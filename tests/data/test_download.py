@@ -33,7 +33,8 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             if self.path == "/silent":
-                over.wait(5) or GAVE_UP.set()
+                if not over.wait(5):
+                    GAVE_UP.set()
                 return
             body = b"<!DOCTYPE html>\n<p>Log in</p>" if self.path == "/html" else CONTENT
             self.send_response(404 if self.path == "/nothing" else 200)
