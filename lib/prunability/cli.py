@@ -154,9 +154,12 @@ def images(
     """Say what images a source holds, their identity, and which published tables are of them."""
     with _explained():
         execution = Parameters().execution()
-        facts = load_images(source, execution.data).facts
+        found = load_images(source, execution.data)
+        facts = found.facts
         numbers = f"{facts.train:,} images for training, {facts.test:,} for testing, {facts.classes} classes"
         typer.echo(f"{facts.title}: {numbers}\nSHA-256 of their content: {facts.checksum}")
+        if found.left_out:
+            typer.echo(found.left_out)
         for name in STUDIES:
             for known in profiles(name):
                 table = tables.find(execution.results, name, known)
@@ -243,7 +246,9 @@ def _pairs(parameters: list[str]) -> dict[str, str]:
 def _everywhere(data: str) -> str:
     """Data by a name that holds in every working folder."""
     folder = data.removeprefix("folder:")
-    return data if folder in ("", data) or folder.startswith("~") else f"folder:{expanded(folder, "data").absolute()}"
+    return (
+        data if folder in ("", data) or folder.startswith("~") else f"folder:{expanded(folder, 'data').absolute()}"
+    )
 
 
 def _open(

@@ -1,6 +1,5 @@
 import os
 import re
-import shutil
 import subprocess
 import tarfile
 from pathlib import Path
@@ -8,11 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from typer.testing import CliRunner
 
 from prunability.cli import app
-from prunability.data import folder as folder_module
 from prunability.data.dataset import DataConfig, prepare
 from prunability.data.images import TITLES, ImageSet, checksum
 from prunability.data.sources import CIFAR10, load_images
@@ -23,27 +20,6 @@ from prunability.records import tables
 CPU = torch.device("cpu")
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    rng = np.random.default_rng(0)
-    root = tmp_path / "my images"
-    for split, number in (("train", 6), ("test", 3)):
-        for name in ("ant", "bee", "cat"):
-            place = root / split / name
-            place.mkdir(parents=True)
-            for index in range(number):
-                pixels = rng.integers(0, 256, (5, 4, 3), dtype=np.uint8)
-                Image.fromarray(pixels).save(place / f"{index:03}.png")
-    return root
-
-
-def pack(folder: Path, target: Path, prefix: str = "") -> Path:
-    with tarfile.open(target, "w:xz") as archive:
-        for split in ("test", "train"):
-            archive.add(folder / split, f"{prefix}{split}")
-    return target
-
-
 def test_digits(digits: ImageSet) -> None:
     from sklearn.datasets import load_digits
 
@@ -51,119 +27,6 @@ def test_digits(digits: ImageSet) -> None:
     assert digits.images["test"].shape == (797, 1, 8, 8)
     together = torch.cat([digits.images["train"], digits.images["test"]]).flatten(1).numpy()
     assert sorted(map(bytes, together)) == sorted(map(bytes, load_digits().data.astype(np.uint8)))
-
-
-def test_folder_pixels_and_labels(folder: Path, tmp_path: Path) -> None:
-    found = load_images(f"folder:{folder}", tmp_path / "cache")
-    assert found.images["train"].shape == (18, 3, 5, 4)
-    assert found.labels["test"].tolist() == [0] * 3 + [1] * 3 + [2] * 3
-    assert found.classes == 3
-    with Image.open(folder / "train" / "bee" / "002.png") as image:
-        expected = np.asarray(image).transpose(2, 0, 1)
-    assert (found.images["train"][6 + 2].numpy() == expected).all()
-
-
-def test_identity_is_the_content_and_not_the_place(folder: Path, tmp_path: Path) -> None:
-    here = load_images(f"folder:{folder}", tmp_path / "cache")
-    elsewhere = tmp_path / "moved"
-    shutil.copytree(folder, elsewhere)
-    packed = pack(folder, tmp_path / "packed.tar.xz")
-    nested = pack(folder, tmp_path / "nested.tar.xz", "some/where/")
-    for place in (elsewhere, packed, nested):
-        assert load_images(f"folder:{place}", tmp_path / "cache").checksum == here.checksum
-    pixels = np.asarray(Image.open(folder / "test" / "ant" / "000.png")).copy()
-    pixels[0, 0, 0] ^= 1
-    Image.fromarray(pixels).save(elsewhere / "test" / "ant" / "000.png")
-    load_images.cache_clear()
-    assert load_images(f"folder:{elsewhere}", tmp_path / "cache").checksum != here.checksum
-
-
-def test_decoding_happens_once(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    packed = pack(folder, tmp_path / "packed.tar.xz")
-    first = load_images(f"folder:{packed}", tmp_path / "cache")
-    load_images.cache_clear()
-    with monkeypatch.context() as patch:
-        patch.setattr(folder_module, "_decode", lambda *_: pytest.fail("decoded again"))
-        again = load_images(f"folder:{packed}", tmp_path / "cache")
-    assert again.checksum == first.checksum
-    assert torch.equal(again.images["train"], first.images["train"])
-    (cached,) = (tmp_path / "cache" / "decoded").iterdir()
-    content = bytearray(cached.read_bytes())
-    content[-1] ^= 1  # a damaged cache is not used
-    cached.write_bytes(content)
-    load_images.cache_clear()
-    assert torch.equal(load_images(f"folder:{packed}", tmp_path / "cache").images["test"], first.images["test"])
-
-
-def test_layout_errors(folder: Path, tmp_path: Path) -> None:
-    cache = tmp_path / "cache"
-    with pytest.raises(PrunabilityError, match=r"unknown data 'mnist'.*digits, cifar10.* or folder:PATH"):
-        load_images("mnist", cache)
-    with pytest.raises(PrunabilityError, match="no such folder"):
-        load_images(f"folder:{tmp_path / 'nowhere'}", cache)
-    text = tmp_path / "notes.tar"
-    text.write_text("not an archive")
-    with pytest.raises(PrunabilityError, match="not a readable tar"):
-        load_images(f"folder:{text}", cache)
-    (folder / "test" / "dog").mkdir()
-    shutil.copy(folder / "test" / "ant" / "000.png", folder / "test" / "dog" / "000.png")
-    with pytest.raises(PrunabilityError, match=r"classes \['dog'\] are in one of"):
-        load_images(f"folder:{folder}", cache)
-    shutil.rmtree(folder / "test" / "dog")
-    Image.new("RGB", (9, 9)).save(folder / "train" / "ant" / "big.png")
-    with pytest.raises(PrunabilityError, match="one size"):
-        load_images(f"folder:{folder}", cache)
-    (folder / "train" / "ant" / "big.png").write_text("not an image")
-    with pytest.raises(PrunabilityError, match=r"big\.png: not a readable image"):
-        load_images(f"folder:{folder}", cache)
-    shutil.rmtree(folder / "test")
-    (folder / "train" / "ant" / "big.png").unlink()
-    with pytest.raises(PrunabilityError, match="no image under test"):
-        load_images(f"folder:{folder}", cache)
-
-
-def test_images_that_would_be_misread_are_refused(folder: Path, tmp_path: Path) -> None:
-    deep = folder / "train" / "ant" / "deep.png"
-    Image.fromarray(np.full((5, 4), 40_000, dtype=np.uint16)).save(deep)
-    with pytest.raises(PrunabilityError, match=r"deep\.png: mode I;16 is not 8 bits"):
-        load_images(f"folder:{folder}", tmp_path / "cache")
-    Image.new("L", (4, 5)).save(deep)
-    with pytest.raises(PrunabilityError, match="all be grey or all in colour"):
-        load_images(f"folder:{folder}", tmp_path / "cache")
-    deep.unlink()
-    with tarfile.open(tmp_path / "two.tar", "w") as archive:
-        archive.add(folder, "one")
-        archive.add(folder, "two")
-    with pytest.raises(PrunabilityError, match="several train/ or test/"):
-        load_images(f"folder:{tmp_path / 'two.tar'}", tmp_path / "cache")
-    with pytest.raises(PrunabilityError, match="unknown data 'folder:'"):
-        load_images("folder:", tmp_path / "cache")
-
-
-def test_cifar10_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import torchvision.datasets
-
-    def refused(*_: object, **__: object) -> None:
-        raise OSError("no network")
-
-    monkeypatch.setattr(torchvision.datasets, "CIFAR10", refused)
-    with pytest.raises(PrunabilityError, match=r"could not be downloaded.*folder:PATH"):
-        load_images("cifar10", tmp_path)
-
-
-def test_cifar10_layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import torchvision.datasets
-
-    class Stand:
-        def __init__(self, root: Path, train: bool, download: bool) -> None:
-            self.data = np.full((4 if train else 2, 32, 32, 3), 7, dtype=np.uint8)
-            self.data[0, 1, 2, 0] = 200
-            self.targets = [3] * len(self.data)
-
-    monkeypatch.setattr(torchvision.datasets, "CIFAR10", Stand)
-    found = load_images("cifar10", tmp_path)
-    assert found.images["train"].shape == (4, 3, 32, 32)
-    assert found.images["train"][0, 0, 1, 2] == 200
 
 
 def test_normalised_by_the_training_subset(digits: ImageSet) -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from prunability.foundation.errors import PrunabilityError
-from prunability.foundation.files import replacing, updated, write
+from prunability.foundation.errors import PrunabilityError, shown
+from prunability.foundation.files import expanded, replacing, updated, write
 
 
 @pytest.mark.parametrize("before", [None, "", "{ damaged", "[]", "3"])
@@ -51,3 +51,12 @@ def test_links_devices_and_folders_are_left_as_they_are(tmp_path: Path) -> None:
         with pytest.raises(PrunabilityError, match=r"not a regular file.*name another"):
             write(tmp_path / name, b"new")
     assert (set(tmp_path.iterdir()), (tmp_path / "target").read_text()) == (before, "kept")
+
+
+def test_homes_of_nobody_and_odd_names_are_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/somewhere")
+    assert expanded("~/a~b", "runs") == Path("/somewhere/a~b")
+    with pytest.raises(PrunabilityError, match=r"^runs ~nouser/\\na: .*; write the whole path$"):
+        expanded("~nouser/\na", "runs")
+    assert shown("café 日本") == "café 日本"
+    assert shown(os.fsdecode(b"\xe9\x1b[2J\n")) == r"\udce9\x1b[2J\n"

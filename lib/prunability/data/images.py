@@ -31,13 +31,17 @@ class DataFacts(NamedTuple):
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Whole images and labels as they are: uint8 [N, channels, H, W] and int64 [N] a split."""
+    """Whole images and labels as they are: uint8 [N, channels, H, W] and int64 [N] a split.
+
+    ``left_out`` says which files beside them are no images.
+    """
 
     title: str
     classes: int
     images: dict[str, Tensor]
     labels: dict[str, Tensor]
     checksum: str
+    left_out: str = ""
 
     @property
     def facts(self) -> DataFacts:

@@ -15,3 +15,10 @@ def explain(error: ValidationError) -> str:
         + (f" (got {item['input']!r})" if item["type"] != "missing" else "")
         for item in error.errors()
     )
+
+
+def shown(name: str) -> str:
+    """A name of anything in one line that can be written as UTF-8, whatever characters are in it."""
+    if name.isprintable():
+        return name
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in name)
