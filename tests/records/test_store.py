@@ -80,7 +80,7 @@ def test_edited_is_an_error(store: RunStore, small_run: RunConfig, edit: Callabl
 @pytest.mark.parametrize(
     ("edit", "why"),
     [
-        (lambda raw: raw.pop("weights"), r"weights: Field required\. It is not used"),
+        (lambda raw: raw.pop("weights"), r"weights: Field required \(by newer code, perhaps\)\. It is not used"),
         (lambda raw: raw.update(colour="red"), "colour: Unexpected keyword argument .got 'red'"),
         (lambda raw: raw["result"].update(steps=1.5), "result.steps: Input should be a valid integer.* .got 1.5"),
         (lambda raw: raw["result"].update(status="lost"), "result.status: Input should be 'converged'"),

@@ -86,10 +86,14 @@ def write(path: Path, content: bytes | str) -> None:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
+def canonical(content: object) -> bytes:
+    """The JSON of ``content`` that checksums are taken of: no spaces, keys in order, only finite numbers."""
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
 def digest(content: object) -> str:
     """SHA-256 of the canonical JSON of ``content``, in hexadecimal."""
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(canonical(content)).hexdigest()
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 import torch
@@ -19,8 +19,17 @@ from prunability.foundation.processes import as_they_end
 from prunability.foundation.progress import progress, waiting
 from prunability.measures import REGISTRY
 from prunability.records.locks import elsewhere
-from prunability.records.store import Record, RunStore
-from prunability.records.workers import Ending, Workplace, keep_memory, lacking, measure_runs, train_runs, untrained
+from prunability.records.store import Record, RunStore, UnusableError
+from prunability.records.workers import (
+    Ending,
+    Workplace,
+    keep_memory,
+    lacking,
+    measure_runs,
+    train_runs,
+    untrained,
+    usable,
+)
 from prunability.studies.grid import Study
 from prunability.studies.order import blocks
 from prunability.training.config import RunConfig
@@ -36,13 +45,17 @@ LOOK_EVERY = 0.5
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What of a study was done and what was not when its store was read, which :func:`survey` does once."""
+    """What of a study was done and what was not when its store was read, which :func:`survey` does once.
+
+    ``unusable`` says of each record that is left as it is, what is wrong with it: such a run is not missing.
+    """
 
     study: Study
     execution: Execution
     done: list[Record]
     untrained: list[RunConfig]
     unmeasured: list[Record]
+    unusable: list[str] = field(default_factory=list)
 
     @property
     def missing(self) -> list[RunConfig]:
@@ -60,34 +73,46 @@ def survey(study: Study, execution: Execution) -> Snapshot:
     """What of a study is done and what is not, in the store as it is now: it is read without any lock.
 
     One that lacks measures, and whose weights are not here to take them from, is as good as untrained. What is
-    no longer a measure is left out.
+    damaged, or was measured by newer code than this, is named and left.
 
     Raises:
-        PrunabilityError: a record is damaged, or was measured by newer code than this.
+        PrunabilityError: the store's folder cannot be read.
     """
     store = RunStore(execution.runs)
-    done, missing, unmeasured = [], [], []
+    done, missing, unmeasured, unusable = [], [], [], []
     for config in study.runs:
-        record = store.load(config)
-        record = record and _current(record)
+        try:
+            record = usable(store, config)
+        except UnusableError as error:
+            unusable.append(str(error))
+            continue
         if record is not None and not lacking(record):
             done.append(record)
         elif record is not None and not untrained(record, store):
             unmeasured.append(record)
         else:
             missing.append(config)
-    return Snapshot(study, execution, done, missing, unmeasured)
+    return Snapshot(study, execution, done, missing, unmeasured, unusable)
 
 
-def _current(record: Record) -> Record:
-    """A record's measures as far as this code knows them; the store keeps the others for code that does."""
-    known = {name: measured for name, measured in record.measures.items() if name in REGISTRY}
-    if newer := [name for name, measured in known.items() if measured.version > REGISTRY[name].version]:
-        raise PrunabilityError(
-            f"run {record.config.hash}: newer code measured {', '.join(newer)}; "
-            "use that code or another folder of runs"
-        )
-    return replace(record, measures=known)
+def named(problems: Sequence[str], unusable: Sequence[str]) -> None:
+    """Say what went wrong, and which records cannot be used, five at most, once all else is done.
+
+    Raises:
+        PrunabilityError: there is anything to be said.
+    """
+    lines = [*problems]
+    if unusable:
+        lines += [f"{len(unusable)} record{'s' * (len(unusable) > 1)} cannot be used:", *unusable[:5]]
+    if len(unusable) > 5:
+        lines.append(f"and {len(unusable) - 5} more; `prunability verify` names all")
+    if lines:
+        raise PrunabilityError("\n".join(lines))
+
+
+def current(record: Record) -> Record:
+    """A record's measures as far as this code knows them; store and tables keep the others for code that does."""
+    return replace(record, measures={name: made for name, made in record.measures.items() if name in REGISTRY})
 
 
 def _seconds_left(
@@ -107,7 +132,7 @@ def _seconds_left(
 
 def complete(study: Study, execution: Execution, until: float = math.inf) -> list[Record]:
     """Train and measure what a study lacks; the records of all its runs that are done, as :func:`completed`."""
-    return completed(survey(study, execution), until).done
+    return [current(record) for record in completed(survey(study, execution), until).done]
 
 
 def completed(state: Snapshot, until: float = math.inf) -> Snapshot:
@@ -122,10 +147,12 @@ def completed(state: Snapshot, until: float = math.inf) -> Snapshot:
     else is left to do; should that process end before it is done, the work is taken over.
 
     Raises:
-        PrunabilityError: a record is damaged, a run failed and is missing, or a process was killed.
+        PrunabilityError: a run failed and is missing, a process was killed, or, when the rest is done, records
+            are damaged.
     """
     study, execution = state.study, state.execution
     if not state.missing:
+        named([], state.unusable)
         return state
     assert study.source is not None, "there are no images to train on"
     writable(execution.runs, "runs")
@@ -135,22 +162,26 @@ def completed(state: Snapshot, until: float = math.inf) -> Snapshot:
     total = len(state.missing)
     # How runs ended that are not taken up again.
     ended: dict[str, str] = {}
+    worked_on: set[str] = set()
     while not place.late and (missing := [run for run in state.missing if run.hash not in ended]):
         free = {run for run in missing if not elsewhere(execution.runs, run)}
         if free:
             job, work = _next(state, free, study, execution, in_haste=not math.isinf(until))
             endings = _compute(place, job, work, execution.processes, title)
             ended |= {ending.run: f"failed: {ending.note}" for ending in endings if ending.failed}
+            worked_on |= {ending.run for ending in endings}
             if job is measure_runs:
                 ended |= {ending.run: "lacks measures still" for ending in endings if not ending.failed}
         else:
             _wait(place, missing, title)
         state = survey(study, execution)
+        # The record counts: it may be gone, as where somebody deleted the store meanwhile.
+        gone = [run.hash for run in state.untrained if run.hash in worked_on - ended.keys()]
+        ended |= dict.fromkeys(gone, "trained, and its record is no longer there")
     # What failed here another process may have made since; what was measured may lack what no worker knows.
-    if failures := [f"run {run.hash}: {ended[run.hash]}" for run in state.missing if run.hash in ended]:
-        raise PrunabilityError(
-            f"{len(failures)} of {total} runs failed, any others are kept: {'; '.join(failures[:5])}"
-        )
+    failures = [f"run {run.hash}: {ended[run.hash]}" for run in state.missing if run.hash in ended]
+    failed = f"{len(failures)} of {total} runs failed, any others are kept: {'; '.join(failures[:5])}"
+    named([failed] if failures else [], state.unusable)
     return state
 
 
