@@ -19,9 +19,9 @@ from prunability.claims.reproduction import reproduction, words
 from prunability.data.sources import NAMES, at_hand, load_images
 from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.execution import Execution, seconds_of
-from prunability.foundation.files import writable
+from prunability.foundation.files import replaceable, writable
 from prunability.records import tables
-from prunability.records.runner import completed, survey
+from prunability.records.runner import completed, current, named, survey
 from prunability.records.tables import Published
 from prunability.report import transfer
 from prunability.report.session import Parameters, validate
@@ -79,19 +79,21 @@ def export(
 ) -> None:
     """Write the finished runs of a study, without weights: into results/PROFILE/, or to be carried elsewhere."""
     with _explained():
-        opened, execution = _open(study, profile, data, seed, "auto", runs, 1)
-        table = transfer.finished(opened, seed, execution)
+        execution = _execution(study, profile, data, seed, "auto", runs, 1)
+        path = Path(records).expanduser() if records else tables.table_path(execution.results, study, profile)
+        if records and path.is_dir():
+            raise PrunabilityError(f"records: {path} is a folder; name a file, such as {path / 'stay1.parquet'}")
+        replaceable(path)
+        writable(path.parent, "records" if records else "results")
+        opened = open_study(study, profile, data, seed, execution.data)
+        snapshot = survey(opened, execution)
+        table = transfer.finished(opened, seed, execution, snapshot)
         if records:
-            path = Path(records).expanduser()
-            if path.is_dir():
-                raise PrunabilityError(
-                    f"records: {path} is a folder; name a file, such as {path / 'stay1.parquet'}"
-                )
-            writable(path.parent, "records")
             tables.write(path, table)
         else:
-            path = transfer.publish(table, execution)
+            transfer.publish(table, execution)
         typer.echo(f"wrote {path}: {len(table.records)} of {len(opened.runs)} runs")
+        named([], snapshot.unusable)
 
 
 @app.command("import")
@@ -118,6 +120,7 @@ def status(
 ) -> None:
     """Say what is done, missing and left out, and how long the rest will take."""
     with _explained():
+        unusable: list[str] = []
         for name in [study] if study else having(profile):
             execution = _execution(name, profile, data, seed, device, runs, workers)
             table, words = _published(name, profile, execution)
@@ -126,8 +129,10 @@ def status(
             if opened := _opened_here(name, profile, data, seed, execution):
                 snapshot = survey(opened, execution)
                 _echo([*progress_lines(snapshot), *published_lines(snapshot, table)])
+                unusable += snapshot.unusable
             else:
                 typer.echo(f"{name}, {profile}: its images are not downloaded; name your own (--data)")
+        named([], unusable)
 
 
 @app.command()
@@ -167,7 +172,9 @@ def compare(
                 raise PrunabilityError(
                     f"{name}, {profile}: name your images (--data): these are of {table.origin.data.title}"
                 )
-            typer.echo(words(reproduction(opened, survey(opened, execution).done, table, seed)))
+            snapshot = survey(opened, execution)
+            named([], snapshot.unusable)
+            typer.echo(words(reproduction(opened, [*map(current, snapshot.done)], table, seed)))
 
 
 @app.command()
