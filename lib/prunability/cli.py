@@ -21,6 +21,7 @@ from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.execution import Execution, seconds_of
 from prunability.foundation.files import replaceable, writable
 from prunability.records import tables
+from prunability.records import verify as checks
 from prunability.records.runner import completed, current, named, survey
 from prunability.records.tables import Published
 from prunability.report import transfer
@@ -175,6 +176,23 @@ def compare(
             snapshot = survey(opened, execution)
             named([], snapshot.unusable)
             typer.echo(words(reproduction(opened, [*map(current, snapshot.done)], table, seed)))
+
+
+@app.command()
+def verify(
+    table: Annotated[list[str] | None, typer.Argument(help="Tables of runs that `export` wrote.")] = None,
+    runs: Runs = "",
+) -> None:
+    """Check a whole run store, and tables; say what is wrong and how to mend it."""
+    with _explained():
+        store, paths = Parameters(runs=runs).execution().runs, [Path(name).expanduser() for name in table or []]
+        # Without a store, tables can be checked alone.
+        seen = checks.verify(store if runs or store.is_dir() or not paths else None, paths)
+        _echo(fault.words for fault in seen.faults)
+        counted = ", ".join(f"{number} {kind}" for kind, number in seen.files.items())
+        typer.echo(f"{counted}: {f'{len(seen.faults)} at fault' if seen.faults else 'all whole'}")
+        if seen.faults:
+            raise typer.Exit(1)
 
 
 @app.command()
