@@ -74,9 +74,12 @@ def test_what_is_no_longer_a_measure_goes_and_what_is_random_has_its_error(
 def test_what_is_not_finite_is_undefined(
     study: Study, execution: Execution, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, found in (("path_norm", math.nan), ("parameter_count", Estimated(1.0, math.inf))):
-        broken = replace(REGISTRY[name], function=lambda _, name=name, found=found: {name: found})
-        monkeypatch.setitem(REGISTRY, name, broken)
+    def infinite(_: TrainedRun) -> dict[str, Estimated]:
+        return {"parameter_count": Estimated(1.0, math.inf)}
+
+    broken = replace(REGISTRY["path_norm"], function=lambda _: {"path_norm": math.nan})
+    monkeypatch.setitem(REGISTRY, "path_norm", broken)
+    monkeypatch.setitem(REGISTRY, "parameter_count", replace(REGISTRY["parameter_count"], function=infinite))
     (record,) = complete(replace(study, runs=study.runs[:1]), execution)
     for name in ("path_norm", "parameter_count"):
         measured = record.measures[name]
@@ -111,7 +114,7 @@ def test_measures_that_this_code_does_not_know_survive_it(
         store.save(replace(record, measures=of_newer))
     monkeypatch.setitem(REGISTRY, "path_norm", replace(REGISTRY["path_norm"], version=99))
     assert complete(short_runs, execution)[0].measures.keys() == REGISTRY.keys()
-    both = [record for run in short_runs.runs if (record := store.load(run))]
+    both = [found for run in short_runs.runs if (found := store.load(run))]
     assert all(record.measures.keys() == REGISTRY.keys() | of_newer.keys() for record in both)
     origin = Origin("correlation", "smoke", 0, 3, "0" * 64, short_runs.data)
     file, there = tmp_path / "carried.parquet", execution.model_copy(update={"runs": tmp_path / "there"})

@@ -127,6 +127,18 @@ def test_reading_changes_no_byte(store: RunStore, small_run: RunConfig, tmp_path
     assert first.path(small_run).read_bytes() == store.path(small_run).read_bytes()
 
 
+def test_a_record_written_with_indents_is_read(store: RunStore, small_run: RunConfig) -> None:
+    """As every one was before; it is written as now when something is added."""
+    path, record = store.path(small_run), store.load(small_run)
+    assert record is not None
+    path.write_text(json.dumps(dict(sorted(json.loads(path.read_text()).items(), reverse=True)), indent=1) + "\n")
+    before = path.read_bytes()
+    assert store.load(small_run) == record == store.save(record)
+    assert path.read_bytes() == before
+    assert store.save(replace(record, measures={"new": Measured(1, {})})) == store.load(small_run)
+    assert path.read_bytes().count(b"\n") == 1
+
+
 def test_a_renamed_record_is_an_error(store: RunStore, small_run: RunConfig) -> None:
     other = RunConfig.model_validate({**small_run.model_dump(), "seed": 9})
     store.path(small_run).rename(store.path(other))

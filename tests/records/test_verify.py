@@ -66,7 +66,7 @@ FAULTS: dict[str, tuple[Callable[[Path], Path], str]] = {
     ),
     "a flipped bit in a record": (
         lambda runs: flip(first(runs, "*.json"), 500),
-        "it is edited or damaged|it is not",
+        "it was edited or damaged; delete or move|it is not a whole record; delete or move",
     ),
     "a record of another run": (
         lambda runs: renamed(first(runs, "*.json"), "0" * 16),

@@ -8,6 +8,7 @@ Many processes may read and write one store: what is saved is united with what i
 import errno
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -79,6 +80,8 @@ class Record:
         return digest(self.content())
 
 
+# The file of a record: its canonical JSON but for the last brace, then the checksum of it.
+WRITTEN = re.compile(rb'(.*),"checksum":"([0-9a-f]{64})"}\n', re.DOTALL)
 # What weights are that were damaged, edited, or are of another training.
 NOT_THE_RECORDS = "it does not match the checksum in the run's record"
 # What a record must hold: it reads one, or says which field is wrong.
@@ -147,7 +150,7 @@ class RunStore:
             elif known is not None and known != over:
                 kept, lost = known, record
             if kept != known:
-                write(self.path(record.config), _text(kept))
+                write(self.path(record.config), text_of(kept))
             if lost is not None:
                 self._weights(lost.config, lost.weights).unlink(missing_ok=True)
             self.checkpoint(record.config).unlink(missing_ok=True)
@@ -196,9 +199,8 @@ def read_record(path: Path) -> Record:
         PrunabilityError: the folder cannot be read.
     """
     try:
-        raw = json.loads(read(path))
-        signed, content = raw.pop("checksum"), canonical(raw)
-        if signed != hashlib.sha256(content).hexdigest():
+        content, checksum = _signed(read(path))
+        if checksum != hashlib.sha256(content).hexdigest():
             raise damaged(path, "its content does not match its checksum: it was edited or damaged")
         return SCHEMA.validate_json(content)
     except FileNotFoundError:
@@ -245,10 +247,25 @@ def processor_of(record: Record) -> str:
     return str(made["device"]) if made["device"] != "cpu" else str(made.get("processor", made["machine"]))
 
 
-def _text(record: Record) -> str:
+def text_of(record: Record) -> bytes:
+    """What the file of a record holds: its canonical JSON, and the checksum of that as the last field."""
     made = {"seconds": record.seconds, "environment": record.environment, "curves": record.curves}
-    raw = record.content() | made
-    return json.dumps(raw | {"checksum": digest(raw)}, indent=1, sort_keys=True) + "\n"
+    content = canonical(record.content() | made)
+    return content[:-1] + b',"checksum":"%s"}\n' % hashlib.sha256(content).hexdigest().encode()
+
+
+def _signed(text: bytes) -> tuple[bytes, str]:
+    """A record's canonical JSON and what its checksum should be.
+
+    Raises:
+        ValueError, KeyError, AttributeError, TypeError, RecursionError: it is no record.
+    """
+    if written := WRITTEN.fullmatch(text):
+        return written[1] + b"}", written[2].decode()
+    # As it was written before: indented, in another order.
+    raw = json.loads(text)
+    checksum = raw.pop("checksum")
+    return canonical(raw), checksum
 
 
 def _part(tensors: dict[str, torch.Tensor], prefix: str) -> State:
