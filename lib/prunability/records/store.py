@@ -36,7 +36,7 @@ class UnusableError(PrunabilityError):
     """What the store has of one run cannot be used; it stays as it is, and other runs are not concerned."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Measured:
     """What one function of measures gave: a value for each name, or why there is none.
 
@@ -112,7 +112,8 @@ class RunStore:
             return None
         if record.config != config:
             raise damaged(path, "it is the record of another run")
-        return record
+        # The two are equal, and one is enough.
+        return replace(record, config=config)
 
     def has_weights(self, record: Record) -> bool:
         """Whether the weights of a record are here; those that were imported come without."""

@@ -114,9 +114,11 @@ def read(path: Path) -> Published:
         if SIGNATURE in metadata and metadata[SIGNATURE] != _signature(metadata[METADATA], columns):
             raise ValueError("its content does not match its checksum: it was edited or damaged")
         origin = ORIGIN.validate_json(metadata[METADATA])
-        records = tuple(
-            _record(dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True)
-        )
+        places = {name: _parts(name) for name in columns if name not in ("run", "data", "checksum")}
+        rows = zip(*columns.values(), strict=True)
+        records = tuple(_record(dict(zip(columns, row, strict=True)), places) for row in rows)
+        if SIGNATURE not in metadata:
+            _match(columns, records)
         _agree(origin, records)
         data = origin.data._replace(title=TITLES.get(origin.data.checksum, origin.data.title))
         return Published(replace(origin, data=data), records)
@@ -134,6 +136,17 @@ def read(path: Path) -> Published:
 def _signature(facts: bytes, columns: Mapping[str, list[Any]]) -> bytes:
     """SHA-256, in hexadecimal, over what a table says of itself and each of its columns, by name."""
     return digest([facts.decode(), {name: digest(column) for name, column in columns.items()}]).encode()
+
+
+def _match(columns: Mapping[str, list[Any]], records: Sequence[Record]) -> None:
+    """See that what was found matches the checksum in its row; a signature over all of them includes that.
+
+    Raises:
+        ValueError: it does not.
+    """
+    for record, checksum in zip(records, columns["checksum"], strict=True):
+        if record.checksum != checksum:
+            raise ValueError(f"run {record.config.hash} does not match its checksum")
 
 
 def _agree(origin: Origin, records: Sequence[Record]) -> None:
@@ -172,8 +185,7 @@ def find(results: Path, study: str, profile: str) -> Published | None:
 def row_of(record: Record) -> dict[str, Any]:
     """The columns of a record: its hash and its checksum, and all its fields but those that are empty."""
     made = {"seconds": record.seconds, "environment": record.environment, "curves": record.curves}
-    raw = json.loads(json.dumps(record.content() | made))
-    return {"run": record.config.hash, **_flat(raw), "checksum": record.checksum}
+    return {"run": record.config.hash, **_flat(record.content() | made), "checksum": record.checksum}
 
 
 def _flat(raw: Mapping[str, Any], above: str = "") -> dict[str, Any]:
@@ -186,22 +198,24 @@ def _flat(raw: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     return columns
 
 
-def _record(row: Mapping[str, Any]) -> Record:
+def _parts(name: str) -> list[str]:
+    """The names that a column's is joined of; a measure's own may hold a point, as in absolute_0.1."""
+    return name.split(".", 3 if name.startswith("measures.") else -1)
+
+
+def _record(row: Mapping[str, Any], places: Mapping[str, list[str]]) -> Record:
+    """The record in a row, whose columns belong at these ``places``, from the outermost name to the innermost."""
     # A diverged run has no losses, and no measures.
     raw: dict[str, Any] = {"result": dict.fromkeys(field.name for field in fields(Result)), "measures": {}}
-    for name, value in row.items():
-        if value is None or name in ("run", "data", "checksum"):
+    for name, parts in places.items():
+        if (value := row[name]) is None:
             continue
-        # A measure's own name may hold a point, as in absolute_0.1.
-        parts = name.split(".", 3 if name.startswith("measures.") else -1)
         inner = raw
         for part in parts[:-1]:
             inner = inner.setdefault(part, {})
         inner[parts[-1]] = value
     # As a record's text is read, types and all.
     record = SCHEMA.validate_json(json.dumps(raw))
-    if record.checksum != row["checksum"]:
-        raise ValueError(f"run {row['run']} does not match its checksum")
     if record.config.hash != row["run"]:
         raise ValueError(f"run {row['run']} does not match its configuration")
     if missing := MADE_BY - record.environment.keys():
