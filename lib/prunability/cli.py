@@ -19,9 +19,7 @@ from prunability.claims.reproduction import reproduction, words
 from prunability.data.sources import NAMES, at_hand, load_images
 from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.execution import Execution, seconds_of
-from prunability.foundation.files import replaceable, writable
-from prunability.records import tables
-from prunability.records import verify as checks
+from prunability.records import tables, verify
 from prunability.records.runner import completed, current, named, survey
 from prunability.records.tables import Published
 from prunability.report import transfer
@@ -81,18 +79,11 @@ def export(
     """Write the finished runs of a study, without weights: into results/PROFILE/, or to be carried elsewhere."""
     with _explained():
         execution = _execution(study, profile, data, seed, "auto", runs, 1)
-        path = Path(records).expanduser() if records else tables.table_path(execution.results, study, profile)
-        if records and path.is_dir():
-            raise PrunabilityError(f"records: {path} is a folder; name a file, such as {path / 'stay1.parquet'}")
-        replaceable(path)
-        writable(path.parent, "records" if records else "results")
+        path = transfer.target(study, profile, records, execution)
         opened = open_study(study, profile, data, seed, execution.data)
         snapshot = survey(opened, execution)
         table = transfer.finished(opened, seed, execution, snapshot)
-        if records:
-            tables.write(path, table)
-        else:
-            transfer.publish(table, execution)
+        tables.write(path, table) if records else transfer.publish(table, execution)
         typer.echo(f"wrote {path}: {len(table.records)} of {len(opened.runs)} runs")
         named([], snapshot.unusable)
 
@@ -178,21 +169,17 @@ def compare(
             typer.echo(words(reproduction(opened, [*map(current, snapshot.done)], table, seed)))
 
 
-@app.command()
-def verify(
+@app.command("verify")
+def verify_(
     table: Annotated[list[str] | None, typer.Argument(help="Tables of runs that `export` wrote.")] = None,
     runs: Runs = "",
 ) -> None:
     """Check a whole run store, and tables; say what is wrong and how to mend it."""
     with _explained():
         store, paths = Parameters(runs=runs).execution().runs, [Path(name).expanduser() for name in table or []]
-        # Without a store, tables can be checked alone.
-        seen = checks.verify(store if runs or store.is_dir() or not paths else None, paths)
-        _echo(fault.words for fault in seen.faults)
-        counted = ", ".join(f"{number} {kind}" for kind, number in seen.files.items())
-        typer.echo(f"{counted}: {f'{len(seen.faults)} at fault' if seen.faults else 'all whole'}")
-        if seen.faults:
-            raise typer.Exit(1)
+        seen = verify.verify(store if runs or store.is_dir() or not paths else None, paths)
+        _echo(seen.lines)
+        raise typer.Exit(bool(seen.faults))
 
 
 @app.command()

@@ -74,7 +74,7 @@ def test_what_is_no_longer_a_measure_goes_and_what_is_random_has_its_error(
 def test_what_is_not_finite_is_undefined(
     study: Study, execution: Execution, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def infinite(_: TrainedRun) -> dict[str, Estimated]:
+    def infinite(_: Measurable) -> dict[str, Estimated]:
         return {"parameter_count": Estimated(1.0, math.inf)}
 
     broken = replace(REGISTRY["path_norm"], function=lambda _: {"path_norm": math.nan})

@@ -48,6 +48,13 @@ class Seen(NamedTuple):
     files: Counter[str]
     faults: list[Fault]
 
+    @property
+    def lines(self) -> list[str]:
+        """A line for each fault, and how much was looked at."""
+        counted = ", ".join(f"{number} {kind}" for kind, number in self.files.items())
+        at_fault = f"{len(self.faults)} at fault" if self.faults else "all whole"
+        return [*(fault.words for fault in self.faults), f"{counted}: {at_fault}"]
+
 
 def verify(runs: Path | None, named: list[Path]) -> Seen:
     """Look at a whole store, where one is given, and at tables.

@@ -6,7 +6,7 @@ from prunability.analysis.tables import compared, runs_table
 from prunability.data.images import identity
 from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.execution import Execution
-from prunability.foundation.files import writable, write
+from prunability.foundation.files import replaceable, writable, write
 from prunability.records import tables
 from prunability.records.runner import Snapshot, named, survey
 from prunability.records.schema import document
@@ -17,6 +17,20 @@ from prunability.records.workers import beyond, lacking
 from prunability.report.curves import Curves
 from prunability.studies import Study
 from prunability.training.config import VERSION
+
+
+def target(study: str, profile: str, records: str, execution: Execution) -> Path:
+    """Where a table is to be written: the file to be carried, where one is named, else the study's place.
+
+    Raises:
+        PrunabilityError: no table can be written there.
+    """
+    path = Path(records).expanduser() if records else table_path(execution.results, study, profile)
+    if records and path.is_dir():
+        raise PrunabilityError(f"records: {path} is a folder; name a file, such as {path / 'stay1.parquet'}")
+    replaceable(path)
+    writable(path.parent, "records" if records else "results")
+    return path
 
 
 def finished(study: Study, seed: int, execution: Execution, snapshot: Snapshot | None = None) -> Published:
