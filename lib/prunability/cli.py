@@ -19,10 +19,10 @@ from prunability.data.sources import NAMES, at_hand, load_images
 from prunability.foundation.engines import open_engine
 from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.execution import Execution, seconds_of
-from prunability.foundation.files import expanded, writable
+from prunability.foundation.files import expanded
 from prunability.foundation.interrupts import as_by_keyboard
-from prunability.records import tables
-from prunability.records.runner import completed, survey
+from prunability.records import tables, verify
+from prunability.records.runner import completed, current, named, survey
 from prunability.records.tables import Published
 from prunability.report import transfer
 from prunability.report.session import Parameters, validate
@@ -91,18 +91,14 @@ def export(
 ) -> None:
     """Write the finished runs of a study, without weights: into results/PROFILE/, or to be carried elsewhere."""
     with _explained():
-        path = expanded(records, "records")
-        if records and path.exists() and not path.is_file():
-            what = "a folder" if path.is_dir() else "no regular file"
-            raise PrunabilityError(f"records: {path} is {what}; name a file, such as stay1.parquet")
-        opened, execution = _open(study, profile, data, seed, "auto", runs, 1)
-        table = transfer.finished(opened, seed, execution)
-        if records:
-            writable(path.parent, "records")
-            tables.write(path, table)
-        else:
-            path = transfer.publish(table, execution)
+        execution = _execution(study, profile, data, seed, "auto", runs, 1)
+        path = transfer.target(study, profile, records, execution)
+        opened = open_study(study, profile, data, seed, execution.data)
+        snapshot = survey(opened, execution)
+        table = transfer.finished(opened, seed, execution, snapshot)
+        tables.write(path, table) if records else transfer.publish(table, execution)
         typer.echo(f"wrote {path}: {len(table.records)} of {len(opened.runs)} runs")
+        named([], snapshot.unusable)
 
 
 @app.command("import")
@@ -130,6 +126,7 @@ def status(
     """Say what is done, missing and left out, and how long the rest will take."""
     with _explained():
         wrong: list[str] = []
+        unusable: list[str] = []
         for name in [study] if study else having(profile):
             execution = _execution(name, profile, data, seed, device, runs, workers)
             try:
@@ -139,12 +136,12 @@ def status(
                 if opened := _opened_here(name, profile, data, seed, execution):
                     snapshot = survey(opened, execution)
                     _echo([*progress_lines(snapshot), *published_lines(snapshot, table)])
+                    unusable += snapshot.unusable
                 else:
                     typer.echo(f"{name}, {profile}: its images are not downloaded; name your own (--data)")
             except PrunabilityError as error:  # the other study may be told all the same
                 wrong.append(str(error))
-        if wrong:
-            raise PrunabilityError("\n".join(dict.fromkeys(wrong)))
+        named(list(dict.fromkeys(wrong)), unusable)
 
 
 @app.command()
@@ -187,7 +184,22 @@ def compare(
                 raise PrunabilityError(
                     f"{name}, {profile}: name your images (--data): these are of {table.origin.data.title}"
                 )
-            typer.echo(words(reproduction(opened, survey(opened, execution).done, table, seed)))
+            snapshot = survey(opened, execution)
+            named([], snapshot.unusable)
+            typer.echo(words(reproduction(opened, [*map(current, snapshot.done)], table, seed)))
+
+
+@app.command("verify")
+def verify_(
+    table: Annotated[list[str] | None, typer.Argument(help="Tables of runs that `export` wrote.")] = None,
+    runs: Runs = "",
+) -> None:
+    """Check a whole run store, and tables; say what is wrong and how to mend it."""
+    with _explained():
+        store, paths = Parameters(runs=runs).execution().runs, [expanded(name, "table") for name in table or []]
+        seen = verify.verify(store if runs or store.is_dir() or not paths else None, paths)
+        _echo(seen.lines)
+        raise typer.Exit(bool(seen.faults))
 
 
 @app.command()

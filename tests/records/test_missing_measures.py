@@ -1,6 +1,9 @@
 """Measures that finished runs lack, or have of other code."""
 
+import math
+import os
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,11 +13,14 @@ from prunability.analysis.tables import runs_table
 from prunability.cli import app
 from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.execution import Execution
-from prunability.measures import REGISTRY, Measurable, Measure, measure
-from prunability.records import workers
-from prunability.records.runner import complete, survey
-from prunability.records.store import Measured, RunStore
-from prunability.records.workers import lacking
+from prunability.measures import REGISTRY, Estimated, Measurable, Measure, measure
+from prunability.records import tables, workers
+from prunability.records.runner import complete, current, survey
+from prunability.records.schema import document
+from prunability.records.store import Measured, RunStore, UnusableError
+from prunability.records.tables import Origin, Published
+from prunability.records.workers import Workplace, lacking, measure_runs, train_runs
+from prunability.report import transfer
 from prunability.studies.grid import Study
 
 
@@ -68,10 +74,16 @@ def test_what_is_no_longer_a_measure_goes_and_what_is_random_has_its_error(
 def test_what_is_not_finite_is_undefined(
     study: Study, execution: Execution, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    broken = replace(REGISTRY["path_norm"], function=lambda _: {"path_norm": float("nan")})
+    def infinite(_: Measurable) -> dict[str, Estimated]:
+        return {"parameter_count": Estimated(1.0, math.inf)}
+
+    broken = replace(REGISTRY["path_norm"], function=lambda _: {"path_norm": math.nan})
     monkeypatch.setitem(REGISTRY, "path_norm", broken)
-    measured = complete(replace(study, runs=study.runs[:1]), execution)[0].measures["path_norm"]
-    assert (measured.values, measured.undefined) == ({}, "path_norm: not a finite number")
+    monkeypatch.setitem(REGISTRY, "parameter_count", replace(REGISTRY["parameter_count"], function=infinite))
+    (record,) = complete(replace(study, runs=study.runs[:1]), execution)
+    for name in ("path_norm", "parameter_count"):
+        measured = record.measures[name]
+        assert (measured.values, measured.undefined) == ({}, f"{name}: not a finite number")
 
 
 def test_what_newer_code_measured_is_refused_and_stays(
@@ -80,9 +92,67 @@ def test_what_newer_code_measured_is_refused_and_stays(
     complete(short_runs, execution)
     before = [path.read_bytes() for path in sorted(execution.runs.glob("*.json"))]
     monkeypatch.setitem(REGISTRY, "path_norm", replace(REGISTRY["path_norm"], version=0))
-    with pytest.raises(PrunabilityError, match="newer code measured path_norm"):
+    with pytest.raises(
+        PrunabilityError, match=r"3 records cannot be used:\n(run .*newer code measured path_norm.*\n?){3}$"
+    ):
         complete(short_runs, execution)
+    # Nor where it comes between survey and work.
+    place = Workplace("digits", "cpu", execution.runs, execution.data, os.getpid())
+    for work in (train_runs, measure_runs):
+        with pytest.raises(UnusableError, match="newer code measured path_norm"):
+            work(place, list(short_runs.runs))
     assert [path.read_bytes() for path in sorted(execution.runs.glob("*.json"))] == before
+
+
+def test_measures_that_this_code_does_not_know_survive_it(
+    short_runs: Study, execution: Execution, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Saved, carried, published and measured on by code that is older than what made them."""
+    records = complete(short_runs, execution)
+    store, of_newer = RunStore(execution.runs), {"path_entropy": Measured(1, {"path_entropy": 2.5}, None, {})}
+    for record in records:
+        store.save(replace(record, measures=of_newer))
+    monkeypatch.setitem(REGISTRY, "path_norm", replace(REGISTRY["path_norm"], version=99))
+    assert complete(short_runs, execution)[0].measures.keys() == REGISTRY.keys()
+    both = [found for run in short_runs.runs if (found := store.load(run))]
+    assert all(record.measures.keys() == REGISTRY.keys() | of_newer.keys() for record in both)
+    origin = Origin("correlation", "smoke", 0, 3, "0" * 64, short_runs.data)
+    file, there = tmp_path / "carried.parquet", execution.model_copy(update={"runs": tmp_path / "there"})
+    tables.write(file, Published(origin, tuple(survey(short_runs, execution).done)))
+    assert tables.read(file).records == tuple(both)
+    assert "does not know" in document(tables.read(file))
+    # Onto nothing, onto the same training with fewer measures, and onto whole ones.
+    first = RunStore(there.runs)
+    first.save(replace(both[1], measures={}))
+    first.save(replace(both[2], measures={name: both[2].measures[name] for name in REGISTRY}))
+    assert transfer.add_to_store(file, there) == (2, 1)
+    assert [first.load(run) for run in short_runs.runs] == both
+    # Another training takes no place that it cannot fill; nor is one begun.
+    other = [replace(record, weights="0" * 64, measures=current(record).measures) for record in both]
+    wanting = replace(both[0], measures=of_newer)
+    first.path(wanting.config).unlink()
+    first.save(wanting)
+    tables.write(file, Published(origin, tuple(other)))
+    assert transfer.add_to_store(file, there) == (0, 3)
+    assert first.load(wanting.config) == wanting
+    with pytest.raises(PrunabilityError, match=r"1 record cannot be used:\nrun .*would lose .*\(path_entropy\)"):
+        complete(short_runs, there)
+    assert first.load(wanting.config) == wanting
+
+
+def test_a_published_table_loses_no_measure_that_this_code_does_not_know(
+    made: tuple[Study, Execution], table: Published, fresh: Execution
+) -> None:
+    study, execution = made
+    here = execution.model_copy(update={"results": fresh.results})
+    known = replace(
+        table.records[1], measures=table.records[1].measures | {"path_entropy": Measured(1, {"path_entropy": 2.5})}
+    )
+    transfer.publish(replace(table, records=(known,)), here)
+    assert transfer.finished(study, 0, here).records[1] == known
+    transfer.publish(replace(table, records=(replace(known, weights="0" * 64),)), here)
+    with pytest.raises(PrunabilityError, match=r"the published table has measures of it .*\(path_entropy\)"):
+        transfer.finished(study, 0, here)
 
 
 def test_a_measure_that_workers_do_not_know_is_missed_and_said(

@@ -2,6 +2,8 @@
 
 import itertools
 import math
+import os
+import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -68,13 +70,54 @@ def test_one_failure_does_not_stop_the_others(
     assert survey(study, execution).untrained == [study.runs[1]]
 
 
-def test_a_damaged_record_stops_before_any_work(study: Study, execution: Execution) -> None:
+def test_damaged_records_are_named_and_the_rest_is_made(
+    short_runs: Study, execution: Execution, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All of them, five at most by name; a pipe in a record's place is not waited for."""
+    seven = replace(
+        short_runs,
+        runs=tuple(run.model_copy(update={"seed": seed}) for run in short_runs.runs for seed in range(3)),
+    )
+    store = RunStore(execution.runs)
     execution.runs.mkdir(parents=True)
-    path = RunStore(execution.runs).path(study.runs[2])
-    path.write_text("{")
-    with pytest.raises(PrunabilityError, match=path.name):
-        complete(study, execution)
-    assert [p.name for p in execution.runs.iterdir()] == [path.name]
+    paths = [store.path(run) for run in seven.runs]
+    paths[0].write_text("{")
+    os.mkfifo(paths[1])
+    paths[2].mkdir()
+    paths[3].write_text("[" * 100_000)
+    paths[4].symlink_to("nowhere")
+    paths[5].write_bytes(b"")
+    with pytest.raises(PrunabilityError) as refused:
+        complete(seven, execution)
+    heading, *lines, more = str(refused.value).splitlines()
+    assert (heading, more) == (
+        "6 records cannot be used:",
+        "and 1 more; `prunability verify` names all",
+    )
+    for path, line in zip(paths, lines, strict=False):
+        assert line.startswith(f"{path}: it ")
+        assert "It is not used and not overwritten" in line
+    state = survey(seven, execution)
+    assert [record.config for record in state.done] == list(seven.runs[6:])
+    assert (state.missing, len(state.unusable)) == ([], 6)
+    assert paths[0].read_text() == "{"
+
+
+def test_a_store_that_is_deleted_meanwhile_ends_in_a_line(
+    short_runs: Study, execution: Execution, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = workers.train_runs
+
+    def deleted(place: Workplace, configs: list[RunConfig]) -> list[Ending]:
+        endings = whole(place, configs)
+        shutil.rmtree(place.runs)
+        return endings
+
+    monkeypatch.setattr(runner, "train_runs", deleted)
+    monkeypatch.setitem(runner.WORDS, deleted, "training")
+    monkeypatch.setitem(runner.STILL, deleted, runner.STILL[whole])
+    with pytest.raises(PrunabilityError, match=r"^3 of 3 runs failed.*it was trained, but is not in the store"):
+        complete(short_runs, execution)
 
 
 def test_a_diverged_run_has_a_record_and_no_measures(study: Study, execution: Execution) -> None:

@@ -80,7 +80,7 @@ def test_edited_is_an_error(store: RunStore, small_run: RunConfig, edit: Callabl
 @pytest.mark.parametrize(
     ("edit", "why"),
     [
-        (lambda raw: raw.pop("weights"), r"weights: Field required\. It is not used"),
+        (lambda raw: raw.pop("weights"), r"weights: Field required \(by newer code, perhaps\)\. It is not used"),
         (lambda raw: raw.update(colour="red"), "colour: Unexpected keyword argument .got 'red'"),
         (lambda raw: raw["result"].update(steps=1.5), "result.steps: Input should be a valid integer.* .got 1.5"),
         (lambda raw: raw["result"].update(status="lost"), "result.status: Input should be 'converged'"),
@@ -125,6 +125,18 @@ def test_reading_changes_no_byte(store: RunStore, small_run: RunConfig, tmp_path
         second.save(read)
         assert first.path(record.config).read_bytes() == second.path(record.config).read_bytes()
     assert first.path(small_run).read_bytes() == store.path(small_run).read_bytes()
+
+
+def test_a_record_written_with_indents_is_read(store: RunStore, small_run: RunConfig) -> None:
+    """As every one was before; it is written as now when something is added."""
+    path, record = store.path(small_run), store.load(small_run)
+    assert record is not None
+    path.write_text(json.dumps(dict(sorted(json.loads(path.read_text()).items(), reverse=True)), indent=1) + "\n")
+    before = path.read_bytes()
+    assert store.load(small_run) == record == store.save(record)
+    assert path.read_bytes() == before
+    assert store.save(replace(record, measures={"new": Measured(1, {})})) == store.load(small_run)
+    assert path.read_bytes().count(b"\n") == 1
 
 
 def test_a_renamed_record_is_an_error(store: RunStore, small_run: RunConfig) -> None:

@@ -1,6 +1,7 @@
 """Records published, and carried between stores; limits of time."""
 
 import re
+import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +35,16 @@ def test_records_are_carried_from_store_to_store(
     assert file.stat().st_size / 6 < 40_000
     onto = CliRunner().invoke(app, [*command[:-1], str(tmp_path)])
     assert (onto.exit_code, "is a folder; name a file" in onto.stderr) == (2, True)
+    for target in ("/dev/null", str(tmp_path / "link")):
+        (tmp_path / "link").unlink(missing_ok=True)
+        (tmp_path / "link").symlink_to(file)
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr("prunability.cli.survey", lambda *_: pytest.fail("work was begun"))
+            refused = CliRunner().invoke(app, [*command[:-1], target])
+        assert (refused.exit_code, refused.stderr) == (
+            2,
+            f"prunability: {target} is not a regular file, and is left as it is: name another one\n",
+        )
     before = survey(study, fresh)
     assert len(before.untrained) == 6
     # One is finished there already, by another training; one has been trained and lacks measures.
@@ -56,6 +67,24 @@ def test_records_are_carried_from_store_to_store(
     assert (refused.exit_code, f"its runs are of version {EARLIEST}" in refused.stderr) == (2, True)
     missing = CliRunner().invoke(app, ["import", str(tmp_path / "none"), "--runs", str(fresh.runs)])
     assert (missing.exit_code, "cannot be read" in missing.stderr) == (2, True)
+
+
+def test_a_damaged_record_is_left_out_of_what_is_carried_and_named(
+    made: tuple[Study, Execution], fresh: Execution, tmp_path: Path
+) -> None:
+    study, execution = made
+    shutil.copytree(execution.runs, fresh.runs)
+    (damaged := RunStore(fresh.runs).path(study.runs[2])).write_text("{")
+    command = ["correlation", "-P", "smoke", "--runs", str(fresh.runs)]
+    for arguments, said in (
+        (["export", *command, "--records", str(tmp_path / "carried.parquet")], "5 of 6 runs"),
+        (["status", *command], "5 of 6 runs trained, 0 of them lack measures, 0 missing"),
+        (["run", *command], ""),
+    ):
+        done = CliRunner().invoke(app, arguments)
+        assert (done.exit_code, said in done.stdout) == (2, True)
+        assert done.stderr.startswith(f"prunability: 1 record cannot be used:\n{damaged}: it is not a whole record")
+    assert len(read(tmp_path / "carried.parquet").records) == 5
 
 
 def test_publishing(made: tuple[Study, Execution], table: Published, fresh: Execution) -> None:

@@ -8,12 +8,16 @@ class PrunabilityError(Exception):
 
 
 def explain(error: ValidationError) -> str:
-    """One readable line for each field that a validation refused."""
-    return "; ".join(
-        f"{'.'.join(str(part) for part in item['loc']) or 'value'}: {item['msg']}"
-        # Of a field that is missing, the input is all that stands beside it.
-        + (f" (got {item['input']!r})" if item["type"] != "missing" else "")
-        for item in error.errors()
+    """In a readable line: each field that a validation refused, five at most."""
+    more = error.error_count() - 5
+    return (
+        "; ".join(
+            f"{'.'.join(str(part) for part in item['loc']) or 'value'}: {item['msg']}"
+            # Of a field that is missing, the input is all that stands beside it.
+            + (f" (got {item['input']!r:.100})" if item["type"] != "missing" else "")
+            for item in error.errors()[:5]
+        )
+        + (f"; and {more} more" if more > 0 else "")
     )
 
 

@@ -1,5 +1,6 @@
 """Files: whether a folder can be written, whole files or none, checksums, and JSON that several processes share."""
 
+import errno
 import hashlib
 import json
 import os
@@ -51,6 +52,32 @@ def writable(folder: Path, what: str) -> None:
         ) from error
 
 
+def replaceable(path: Path) -> None:
+    """See that a file can be written at ``path``, new or in place of one.
+
+    Raises:
+        PrunabilityError: what is there is a link, a device or a folder, which is never replaced.
+    """
+    if not_regular(path) or path.is_symlink():
+        raise PrunabilityError(f"{path} is not a regular file, and is left as it is: name another one")
+
+
+def not_regular(path: Path) -> bool:
+    """Whether something is there that is no file to be read: a folder, a pipe, a device, a link to nothing."""
+    return not path.is_file() and (path.is_symlink() or path.exists())
+
+
+def read(path: Path) -> bytes:
+    """The content of a regular file; of a pipe it would be waited for.
+
+    Raises:
+        OSError: it cannot be read, is not there or is not a regular file.
+    """
+    if not_regular(path):
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+    return path.read_bytes()
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A new file beside ``path``, to be written, which at the end takes its place; after an error it is removed.
@@ -61,8 +88,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         PrunabilityError: what is there is a link, a device or a folder, which is never replaced.
     """
-    if path.is_symlink() or (path.exists() and not path.is_file()):
-        raise PrunabilityError(f"{path} is not a regular file, and is left as it is: name another one")
+    replaceable(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{uuid.uuid4().hex[:12]}.partial")
     try:
@@ -80,10 +106,14 @@ def write(path: Path, content: bytes | str) -> None:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
+def canonical(content: object) -> bytes:
+    """The JSON of ``content`` that checksums are taken of: no spaces, keys in order, only finite numbers."""
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
 def digest(content: object) -> str:
     """SHA-256 of the canonical JSON of ``content``, in hexadecimal."""
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(canonical(content)).hexdigest()
 
 
 @contextmanager

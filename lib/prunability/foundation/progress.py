@@ -24,7 +24,7 @@ def progress(total: int, title: str) -> Iterator[Callable[[str], None]]:
     elif sys.stderr.isatty():
         look = {"unit": "run", "dynamic_ncols": True}
     else:
-        look = {"file": _Line(_log), "bar_format": LINE, "mininterval": LINE_EVERY}
+        look = {"file": _Line(say), "bar_format": LINE, "mininterval": LINE_EVERY}
     with tqdm(total=total, desc=title, miniters=1, smoothing=0, **look) as bar:
 
         def tick(note: str) -> None:
@@ -37,7 +37,7 @@ def progress(total: int, title: str) -> Iterator[Callable[[str], None]]:
 @contextmanager
 def waiting(text: str) -> Iterator[None]:
     """Say what is waited for; a notebook forgets it once that is over."""
-    show = _notebook_line() or _log
+    show = _notebook_line() or say
     show(text)
     try:
         yield
@@ -61,7 +61,8 @@ class _Line:
         """Nothing is held back."""
 
 
-def _log(line: str) -> None:
+def say(line: str) -> None:
+    """A line on stderr, for whoever reads along; nothing where it is empty."""
     if line:
         print(line, file=sys.stderr, flush=True)
 

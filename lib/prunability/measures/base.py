@@ -82,15 +82,16 @@ class Taken(NamedTuple):
 
 
 def take(name: str, run: Measurable) -> Taken:
-    """What a registered function gives for a network; a value that is no finite number is none."""
+    """What a registered function gives for a network; a value, or its error, that is no finite number is none."""
     try:
         found = REGISTRY[name].function(run)
     except UndefinedMeasureError as error:
         return Taken({}, {}, str(error))
     values = {name: value.value if isinstance(value, Estimated) else value for name, value in found.items()}
-    if broken := [name for name, value in values.items() if not math.isfinite(value)]:
+    errors = {name: value.standard_error for name, value in found.items() if isinstance(value, Estimated)}
+    if broken := [name for name, value in [*values.items(), *errors.items()] if not math.isfinite(value)]:
         return Taken({}, {}, f"{', '.join(broken)}: not a finite number")
-    return Taken(values, {name: v.standard_error for name, v in found.items() if isinstance(v, Estimated)})
+    return Taken(values, errors)
 
 
 def all_measures() -> dict[str, Measure]:

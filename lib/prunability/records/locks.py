@@ -26,7 +26,7 @@ def claimed(runs: Path, configs: Sequence[RunConfig]) -> Iterator[dict[RunConfig
     with ExitStack() as stack:
         own = {}
         for config in configs:
-            lock = FileLock(_claim(runs, config))
+            lock = FileLock(_claim(runs, config.hash))
             with suppress(Timeout):
                 stack.enter_context(lock.acquire(blocking=False))
                 own[config] = lock
@@ -35,11 +35,22 @@ def claimed(runs: Path, configs: Sequence[RunConfig]) -> Iterator[dict[RunConfig
 
 def elsewhere(runs: Path, config: RunConfig) -> bool:
     """Whether a run is trained or measured by somebody else at this moment."""
-    if not _claim(runs, config).exists():
+    return in_work(runs, config.hash)
+
+
+def in_work(runs: Path, run: str) -> bool:
+    """The same of a run by its hash; where no lock can be taken, as in a store that can only be read, nobody's."""
+    path = _claim(runs, run)
+    if not path.exists():
         return False
-    with claimed(runs, [config]) as own:
-        return not own
+    try:
+        with FileLock(path).acquire(blocking=False):
+            return False
+    except Timeout:
+        return True
+    except OSError:
+        return False
 
 
-def _claim(runs: Path, config: RunConfig) -> Path:
-    return runs / "locks" / f"{config.hash}.working"
+def _claim(runs: Path, run: str) -> Path:
+    return runs / "locks" / f"{run}.working"

@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -17,8 +17,8 @@ from prunability.foundation.processes import Killed
 from prunability.foundation.progress import progress, waiting
 from prunability.measures import REGISTRY
 from prunability.records.locks import elsewhere
-from prunability.records.store import Record, RunStore
-from prunability.records.workers import Ending, Workplace, lacking, measure_runs, train_runs, untrained
+from prunability.records.store import Record, RunStore, UnusableError
+from prunability.records.workers import Ending, Workplace, lacking, measure_runs, train_runs, untrained, usable
 from prunability.studies.grid import Study
 from prunability.studies.order import blocks
 from prunability.training.config import RunConfig
@@ -39,13 +39,17 @@ LOOK_EVERY = 0.5
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What of a study was done and what was not when its store was read, which :func:`survey` does once."""
+    """What of a study was done and what was not when its store was read, which :func:`survey` does once.
+
+    ``unusable`` says of each record that is left as it is, what is wrong with it: such a run is not missing.
+    """
 
     study: Study
     execution: Execution
     done: list[Record]
     untrained: list[RunConfig]
     unmeasured: list[Record]
+    unusable: list[str] = field(default_factory=list)
 
     @property
     def missing(self) -> list[RunConfig]:
@@ -63,34 +67,46 @@ def survey(study: Study, execution: Execution) -> Snapshot:
     """What of a study is done and what is not, in the store as it is now: it is read without any lock.
 
     One that lacks measures, and whose weights are not here to take them from, is as good as untrained. What is
-    no longer a measure is left out.
+    damaged, or was measured by newer code than this, is named and left.
 
     Raises:
-        PrunabilityError: a record is damaged, or was measured by newer code than this.
+        PrunabilityError: the store's folder cannot be read.
     """
     store = RunStore(execution.runs)
-    done, missing, unmeasured = [], [], []
+    done, missing, unmeasured, unusable = [], [], [], []
     for config in study.runs:
-        record = store.load(config)
-        record = record and _current(record)
+        try:
+            record = usable(store, config)
+        except UnusableError as error:
+            unusable.append(str(error))
+            continue
         if record is not None and not lacking(record):
             done.append(record)
         elif record is not None and not untrained(record, store):
             unmeasured.append(record)
         else:
             missing.append(config)
-    return Snapshot(study, execution, done, missing, unmeasured)
+    return Snapshot(study, execution, done, missing, unmeasured, unusable)
 
 
-def _current(record: Record) -> Record:
-    """A record's measures as far as this code knows them; the store keeps the others for code that does."""
-    known = {name: measured for name, measured in record.measures.items() if name in REGISTRY}
-    if newer := [name for name, measured in known.items() if measured.version > REGISTRY[name].version]:
-        raise PrunabilityError(
-            f"run {record.config.hash}: newer code measured {', '.join(newer)}; "
-            "use that code or another folder of runs"
-        )
-    return replace(record, measures=known)
+def named(problems: Sequence[str], unusable: Sequence[str]) -> None:
+    """Say what went wrong, and which records cannot be used, five at most, once all else is done.
+
+    Raises:
+        PrunabilityError: there is anything to be said.
+    """
+    lines = [*problems]
+    if unusable:
+        lines += [f"{len(unusable)} record{'s' * (len(unusable) > 1)} cannot be used:", *unusable[:5]]
+    if len(unusable) > 5:
+        lines.append(f"and {len(unusable) - 5} more; `prunability verify` names all")
+    if lines:
+        raise PrunabilityError("\n".join(lines))
+
+
+def current(record: Record) -> Record:
+    """A record's measures as far as this code knows them; store and tables keep the others for code that does."""
+    return replace(record, measures={name: made for name, made in record.measures.items() if name in REGISTRY})
 
 
 def _seconds_left(
@@ -110,7 +126,7 @@ def _seconds_left(
 
 def complete(study: Study, execution: Execution, until: float = math.inf) -> list[Record]:
     """Train and measure what a study lacks; the records of all its runs that are done, as :func:`completed`."""
-    return completed(survey(study, execution), until).done
+    return [current(record) for record in completed(survey(study, execution), until).done]
 
 
 def completed(state: Snapshot, until: float = math.inf, engine: Engine | None = None) -> Snapshot:
@@ -126,9 +142,10 @@ def completed(state: Snapshot, until: float = math.inf, engine: Engine | None = 
     else is left to do; should that process end before it is done, the work is taken over.
 
     Raises:
-        PrunabilityError: a record is damaged, or a run failed and is missing.
+        PrunabilityError: a run failed and is missing, or, when the rest is done, records are damaged.
     """
     if not state.missing:
+        named([], state.unusable)
         return state
     engine = engine or Local(state.execution.processes)
     study, execution = state.study, state.execution.model_copy(update={"workers": engine.processes()})
@@ -159,10 +176,9 @@ def completed(state: Snapshot, until: float = math.inf, engine: Engine | None = 
             if ending.run in left
         }
     # What failed here another process may have made since; what was measured may lack what no worker knows.
-    if failures := [f"run {run.hash}: {ended[run.hash]}" for run in state.missing if run.hash in ended]:
-        raise PrunabilityError(
-            f"{len(failures)} of {total} runs failed, any others are kept: {'; '.join(failures[:5])}"
-        )
+    failures = [f"run {run.hash}: {ended[run.hash]}" for run in state.missing if run.hash in ended]
+    failed = f"{len(failures)} of {total} runs failed, any others are kept: {'; '.join(failures[:5])}"
+    named([failed] if failures else [], state.unusable)
     return state
 
 

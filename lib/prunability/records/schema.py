@@ -67,7 +67,8 @@ def document(table: Published) -> str:
     """The page: what the table is of, how its runs were made, and every column with type, unit and meaning."""
     origin, records = table.origin, table.records
     made = Counter(
-        ", ".join(f"{key} {record.environment[key]}" for key in ("device", "torch", "python")) for record in records
+        ", ".join(f"{key} {record.environment.get(key, 'not said')}" for key in ("device", "torch", "python"))
+        for record in records
     )
     seconds = sum(sum(record.seconds.values()) for record in records)
     columns: dict[str, object] = {"data": origin.data.title}
@@ -110,6 +111,8 @@ def meaning(column: str) -> str:
     if head != "measures":
         return FIELDS[column]
     function, kind, *name = rest.split(".", 2)
+    if function not in REGISTRY or (name and name[0] not in all_measures()):
+        return "of a measure that the code which wrote this page does not know"
     if kind in ("version", "undefined"):
         group = ", ".join(member.label for member in REGISTRY[function].measures)
         return f"{'version of' if kind == 'version' else 'why there is no value for'} {group}"

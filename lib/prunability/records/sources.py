@@ -11,7 +11,7 @@ from prunability.foundation.execution import Execution
 from prunability.measures import REGISTRY
 from prunability.records import tables
 from prunability.records.cost import in_words, seconds_an_epoch
-from prunability.records.runner import Snapshot, completed, survey
+from prunability.records.runner import Snapshot, completed, current, survey
 from prunability.records.store import Record
 from prunability.records.tables import Published
 from prunability.records.workers import lacking
@@ -136,7 +136,7 @@ def gather(chosen: Chosen, execution: Execution, snapshot: Snapshot | None = Non
     """
     study, table = chosen.study, chosen.table
     if table is None:
-        done = completed(snapshot or check(study, execution)).done
+        done = [current(record) for record in completed(snapshot or check(study, execution)).done]
         return Gathered(
             done, study.data.title, "run store", len(study.runs) - len(done), blocks=_whole(study, done)
         )

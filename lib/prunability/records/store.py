@@ -5,8 +5,10 @@ so a kill at any moment leaves either a whole run or none, and no record finds t
 Many processes may read and write one store: what is saved is united with what is there, and nobody waits to read.
 """
 
+import errno
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -19,23 +21,29 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from prunability.foundation.errors import PrunabilityError, explain
-from prunability.foundation.files import digest, write
+from prunability.foundation.files import canonical, digest, read, write
 from prunability.records.locks import writing
 from prunability.training.config import RunConfig
 from prunability.training.course import Result
 from prunability.training.loop import State
 
-KNOWN_FIELDS_ONLY = ConfigDict(extra="forbid")
+STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+# What says that not a record but the folder that is to hold it cannot be read.
+NO_FOLDER = {errno.ENOTDIR, errno.ENAMETOOLONG}
 
 
-@dataclass(frozen=True)
+class UnusableError(PrunabilityError):
+    """What the store has of one run cannot be used; it stays as it is, and other runs are not concerned."""
+
+
+@dataclass(frozen=True, slots=True)
 class Measured:
     """What one function of measures gave: a value for each name, or why there is none.
 
     Values estimated from random draws have a standard error, in the same unit.
     """
 
-    __pydantic_config__ = KNOWN_FIELDS_ONLY
+    __pydantic_config__ = STRICT
 
     version: int
     values: dict[str, float] = field(default_factory=dict)
@@ -51,14 +59,14 @@ class Record:
     curves that were drawn of it, by pruner and number of points: they follow from the weights.
     """
 
-    __pydantic_config__ = KNOWN_FIELDS_ONLY
+    __pydantic_config__ = STRICT
 
     config: RunConfig
     result: Result
     measures: dict[str, Measured]
     weights: str
     seconds: dict[str, float] = field(default_factory=dict)
-    environment: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, str | int | float] = field(default_factory=dict)
     curves: dict[str, list[float]] = field(default_factory=dict)
 
     def content(self) -> dict[str, Any]:
@@ -72,6 +80,10 @@ class Record:
         return digest(self.content())
 
 
+# The file of a record: its canonical JSON but for the last brace, then the checksum of it.
+WRITTEN = re.compile(rb'(.*),"checksum":"([0-9a-f]{64})"}\n', re.DOTALL)
+# What weights are that were damaged, edited, or are of another training.
+NOT_THE_RECORDS = "it does not match the checksum in the run's record"
 # What a record must hold: it reads one, or says which field is wrong.
 SCHEMA = TypeAdapter(Record)
 
@@ -90,31 +102,18 @@ class RunStore:
         """The record of a run, None where it is not finished.
 
         Raises:
-            PrunabilityError: the file is truncated, was edited, or is not this run's record.
+            UnusableError: the file is truncated, was edited, is not this run's record or no file.
+            PrunabilityError: the folder cannot be read.
         """
         path = self.path(config)
         try:
-            text = path.read_text(encoding="utf-8")
+            record = read_record(path)
         except FileNotFoundError:
             return None
-        except OSError as error:
-            raise PrunabilityError(f"runs: cannot read {path} ({error.strerror}); name another folder") from error
-        except UnicodeDecodeError as error:
-            raise _damaged(path, f"it is not text ({error.reason})") from error
-        try:
-            raw = json.loads(text)
-            whole = raw.pop("checksum") == digest(raw)
-        except (ValueError, KeyError, AttributeError, TypeError) as error:
-            raise _damaged(path, "it is not a whole record") from error
-        if not whole:
-            raise _damaged(path, "its content does not match its checksum: it was edited or damaged")
-        try:
-            record = SCHEMA.validate_python(raw)
-        except ValidationError as error:
-            raise _damaged(path, explain(error)) from error
         if record.config != config:
-            raise _damaged(path, "it is the record of another run")
-        return record
+            raise damaged(path, "it is the record of another run")
+        # The two are equal, and one is enough.
+        return replace(record, config=config)
 
     def has_weights(self, record: Record) -> bool:
         """Whether the weights of a record are here; those that were imported come without."""
@@ -122,8 +121,12 @@ class RunStore:
 
     def drop_weights(self, config: RunConfig) -> None:
         """Forget what broken-off trainings of a run left; for who has claimed it and will train it."""
+        self.tidy(config, "*.safetensors")
+
+    def tidy(self, config: RunConfig, *patterns: str) -> None:
+        """Remove what writers of a run left that were killed; for who has claimed it."""
         with writing(self.folder, config):
-            for pattern in ("*.safetensors", "*.partial"):
+            for pattern in ("*.partial", *patterns):
                 for path in self.folder.glob(f"{config.hash}.{pattern}"):
                     path.unlink(missing_ok=True)
 
@@ -138,7 +141,7 @@ class RunStore:
         then the new one takes its place. A finished training needs no checkpoint more.
 
         Raises:
-            PrunabilityError: the store's record is damaged.
+            UnusableError: the store's record is damaged.
         """
         with writing(self.folder, record.config):
             known = self.load(record.config)
@@ -148,7 +151,7 @@ class RunStore:
             elif known is not None and known != over:
                 kept, lost = known, record
             if kept != known:
-                write(self.path(record.config), _text(kept))
+                write(self.path(record.config), text_of(kept))
             if lost is not None:
                 self._weights(lost.config, lost.weights).unlink(missing_ok=True)
             self.checkpoint(record.config).unlink(missing_ok=True)
@@ -168,23 +171,49 @@ class RunStore:
         """Initial and final weights of a run.
 
         Raises:
-            PrunabilityError: the file is missing or is not what the record says it is.
+            UnusableError: the file is missing, cannot be read, or is not what the record says it is.
         """
         path = self._weights(record.config, record.weights)
         try:
-            content = path.read_bytes()
-        except FileNotFoundError as error:
-            raise _damaged(path, "the weights of this run are not here, only its record") from error
-        if hashlib.sha256(content).hexdigest() != record.weights:
-            raise _damaged(path, "it does not match the checksum in the run's record")
-        try:
+            content = read(path)
+            if hashlib.sha256(content).hexdigest() != record.weights:
+                raise damaged(path, NOT_THE_RECORDS)
             tensors = load(content)
+        except FileNotFoundError as error:
+            raise damaged(path, "the weights of this run are not here, only its record") from error
+        except OSError as error:
+            raise damaged(path, f"it cannot be read ({error.strerror})") from error
         except SafetensorError as error:
-            raise _damaged(path, str(error)) from error
+            raise damaged(path, str(error)) from error
         return _part(tensors, "initial."), _part(tensors, "final.")
 
     def _weights(self, config: RunConfig, checksum: str) -> Path:
         return self.folder / f"{config.hash}.{checksum[:16]}.safetensors"
+
+
+def read_record(path: Path) -> Record:
+    """The record in a file, of whichever run.
+
+    Raises:
+        FileNotFoundError: there is none.
+        UnusableError: it is truncated, was edited, or is no file.
+        PrunabilityError: the folder cannot be read.
+    """
+    try:
+        content, checksum = _signed(read(path))
+        if checksum != hashlib.sha256(content).hexdigest():
+            raise damaged(path, "its content does not match its checksum: it was edited or damaged")
+        return SCHEMA.validate_json(content)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        if error.errno in NO_FOLDER:
+            raise PrunabilityError(f"runs: cannot read {path} ({error.strerror}); name another folder") from error
+        raise damaged(path, f"it cannot be read ({error.strerror})") from error
+    except ValidationError as error:  # a kind of ValueError
+        raise damaged(path, f"{explain(error)} (by newer code, perhaps)") from error
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
+        raise damaged(path, "it is not a whole record") from error
 
 
 def united(known: Record, new: Record) -> Record:
@@ -219,19 +248,35 @@ def processor_of(record: Record) -> str:
     return str(made["device"]) if made["device"] != "cpu" else str(made.get("processor", made["machine"]))
 
 
-def _text(record: Record) -> str:
+def text_of(record: Record) -> bytes:
+    """What the file of a record holds: its canonical JSON, and the checksum of that as the last field."""
     made = {"seconds": record.seconds, "environment": record.environment, "curves": record.curves}
-    raw = record.content() | made
-    return json.dumps(raw | {"checksum": digest(raw)}, indent=1) + "\n"
+    content = canonical(record.content() | made)
+    return content[:-1] + b',"checksum":"%s"}\n' % hashlib.sha256(content).hexdigest().encode()
+
+
+def _signed(text: bytes) -> tuple[bytes, str]:
+    """A record's canonical JSON and what its checksum should be.
+
+    Raises:
+        ValueError, KeyError, AttributeError, TypeError, RecursionError: it is no record.
+    """
+    if written := WRITTEN.fullmatch(text):
+        return written[1] + b"}", written[2].decode()
+    # As it was written before: indented, in another order.
+    raw = json.loads(text)
+    checksum = raw.pop("checksum")
+    return canonical(raw), checksum
 
 
 def _part(tensors: dict[str, torch.Tensor], prefix: str) -> State:
     return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
 
 
-def _damaged(path: Path, why: str) -> PrunabilityError:
+def damaged(path: Path, why: str) -> UnusableError:
+    """What is wrong with a file of a run, and how to mend it."""
     run = path.name.partition(".")[0]
-    return PrunabilityError(
+    return UnusableError(
         f"{path}: {why}. It is not used and not overwritten; delete or move {run}.json and "
         f"{run}.*.safetensors, and the same command makes this run again"
     )

@@ -2,11 +2,16 @@
 
 A row is a run. Columns are the fields of its record, nested names joined by points: ``config.network.width``,
 ``result.test_loss``, ``measures.path_norm.values.path_norm``. A field that a record lacks is null.
+
+What was found has a checksum in its row. A table has one over all that is in it, in its metadata: over seconds,
+environment, curves, names and the order of rows too. Tables from before that was written lack it and are read all
+the same, for what is published stays the file that it is; all other checks are made of them.
 """
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -18,12 +23,14 @@ from pydantic import TypeAdapter, ValidationError
 from prunability.data.images import TITLES, DataFacts
 from prunability.foundation.errors import PrunabilityError, explain
 from prunability.foundation.execution import PACKAGE
-from prunability.foundation.files import replacing
+from prunability.foundation.files import digest, replacing
 from prunability.records.store import SCHEMA, Record
 from prunability.training.config import VERSION
 from prunability.training.course import Result
 
-METADATA = b"prunability"
+METADATA, SIGNATURE = b"prunability", b"prunability.sha256"
+# What a record must say of how it was made.
+MADE_BY = {"data", "device", "machine", "python", "torch"}
 MEND = "Restore it, or export it anew"
 NOT_WHOLE = "it is not a whole table of runs, as `export` writes it"
 
@@ -81,8 +88,10 @@ def write(path: Path, table: Published) -> None:
     rows = [{**row_of(record), "data": table.origin.data.title} for record in table.records]
     names = sorted({name for row in rows for name in row}, key=_order)
     columns = {name: [row.get(name) for row in rows] for name in names}
-    facts = json.dumps(asdict(table.origin) | {"data": table.origin.data._asdict()}, ensure_ascii=False)
-    written = pa.table(columns).replace_schema_metadata({METADATA: facts.encode()})
+    facts = json.dumps(asdict(table.origin) | {"data": table.origin.data._asdict()}, ensure_ascii=False).encode()
+    made = pa.table(columns)
+    # Of the values as they stand in the table, where a whole number among broken ones is broken too.
+    written = made.replace_schema_metadata({METADATA: facts, SIGNATURE: _signature(facts, made.to_pydict())})
     with replacing(path) as partial:
         parquet.write_table(written, partial, compression="zstd")
 
@@ -94,17 +103,24 @@ def read(path: Path) -> Published:
         PrunabilityError: it is missing, damaged, or not such a table.
     """
     if not path.is_file():
-        why = "it is a folder" if path.is_dir() else "there is no such file"
+        why = "it is no regular file" if path.exists() else "there is no such file"
+        why = "it is a folder" if path.is_dir() else why
         raise PrunabilityError(f"{path}: cannot be read as a table of runs: {why}")
     try:
         content = parquet.read_table(path)
-        if METADATA not in (content.schema.metadata or {}):
+        metadata, columns = content.schema.metadata or {}, content.to_pydict()
+        if METADATA not in metadata:
             raise ValueError("it does not say which study it is of")
-        origin = ORIGIN.validate_json(content.schema.metadata[METADATA])
+        if SIGNATURE in metadata and metadata[SIGNATURE] != _signature(metadata[METADATA], columns):
+            raise ValueError("its content does not match its checksum: it was edited or damaged")
+        origin = ORIGIN.validate_json(metadata[METADATA])
+        places = {name: _parts(name) for name in columns if name not in ("run", "data", "checksum")}
+        rows = zip(*columns.values(), strict=True)
+        records = tuple(_record(dict(zip(columns, row, strict=True)), places) for row in rows)
+        if SIGNATURE not in metadata:
+            _match(columns, records)
+        _agree(origin, records)
         data = origin.data._replace(title=TITLES.get(origin.data.checksum, origin.data.title))
-        records = tuple(_record(row) for row in content.to_pylist())
-        if len(versions := {record.config.version for record in records}) > 1:
-            raise ValueError(f"its runs are of several versions, {', '.join(map(str, sorted(versions)))}")
         return Published(replace(origin, data=data), records)
     except OSError as error:
         raise PrunabilityError(f"{path}: cannot be read as a table of runs: {error}") from error
@@ -115,6 +131,36 @@ def read(path: Path) -> Published:
     except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
         why = f"it has no {error}" if isinstance(error, KeyError) else str(error)
         raise PrunabilityError(f"{path}: {NOT_WHOLE} ({why})") from error
+
+
+def _signature(facts: bytes, columns: Mapping[str, list[Any]]) -> bytes:
+    """SHA-256, in hexadecimal, over what a table says of itself and each of its columns, by name."""
+    return digest([facts.decode(), {name: digest(column) for name, column in columns.items()}]).encode()
+
+
+def _match(columns: Mapping[str, list[Any]], records: Sequence[Record]) -> None:
+    """See that what was found matches the checksum in its row; a signature over all of them includes that.
+
+    Raises:
+        ValueError: it does not.
+    """
+    for record, checksum in zip(records, columns["checksum"], strict=True):
+        if record.checksum != checksum:
+            raise ValueError(f"run {record.config.hash} does not match its checksum")
+
+
+def _agree(origin: Origin, records: Sequence[Record]) -> None:
+    """See that records make a table: of one version and of the images that it names, each run once.
+
+    Raises:
+        ValueError: they do not.
+    """
+    if len(versions := {record.config.version for record in records}) > 1:
+        raise ValueError(f"its runs are of several versions, {', '.join(map(str, sorted(versions)))}")
+    if twice := [run for run, times in Counter(record.config.hash for record in records).items() if times > 1]:
+        raise ValueError(f"run {twice[0]} stands in it more than once")
+    if others := [record for record in records if record.config.data.checksum != origin.data.checksum]:
+        raise ValueError(f"run {others[0].config.hash} is of other images than the table")
 
 
 def find(results: Path, study: str, profile: str) -> Published | None:
@@ -139,8 +185,7 @@ def find(results: Path, study: str, profile: str) -> Published | None:
 def row_of(record: Record) -> dict[str, Any]:
     """The columns of a record: its hash and its checksum, and all its fields but those that are empty."""
     made = {"seconds": record.seconds, "environment": record.environment, "curves": record.curves}
-    raw = json.loads(json.dumps(record.content() | made))
-    return {"run": record.config.hash, **_flat(raw), "checksum": record.checksum}
+    return {"run": record.config.hash, **_flat(record.content() | made), "checksum": record.checksum}
 
 
 def _flat(raw: Mapping[str, Any], above: str = "") -> dict[str, Any]:
@@ -153,21 +198,28 @@ def _flat(raw: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     return columns
 
 
-def _record(row: Mapping[str, Any]) -> Record:
+def _parts(name: str) -> list[str]:
+    """The names that a column's is joined of; a measure's own may hold a point, as in absolute_0.1."""
+    return name.split(".", 3 if name.startswith("measures.") else -1)
+
+
+def _record(row: Mapping[str, Any], places: Mapping[str, list[str]]) -> Record:
+    """The record in a row, whose columns belong at these ``places``, from the outermost name to the innermost."""
     # A diverged run has no losses, and no measures.
     raw: dict[str, Any] = {"result": dict.fromkeys(field.name for field in fields(Result)), "measures": {}}
-    for name, value in row.items():
-        if value is None or name in ("run", "data", "checksum"):
+    for name, parts in places.items():
+        if (value := row[name]) is None:
             continue
-        # A measure's own name may hold a point, as in absolute_0.1.
-        parts = name.split(".", 3 if name.startswith("measures.") else -1)
         inner = raw
         for part in parts[:-1]:
             inner = inner.setdefault(part, {})
         inner[parts[-1]] = value
-    record = SCHEMA.validate_python(raw)
-    if record.checksum != row["checksum"]:
-        raise ValueError(f"run {row['run']} does not match its checksum")
+    # As a record's text is read, types and all.
+    record = SCHEMA.validate_json(json.dumps(raw))
+    if record.config.hash != row["run"]:
+        raise ValueError(f"run {row['run']} does not match its configuration")
+    if missing := MADE_BY - record.environment.keys():
+        raise ValueError(f"run {row['run']} does not say what it was made with: {', '.join(sorted(missing))}")
     return record
 
 

@@ -19,7 +19,7 @@ from prunability.data.dataset import DataConfig, Dataset, prepare
 from prunability.data.sources import load_images
 from prunability.measures import REGISTRY, TrainedRun, take
 from prunability.records.locks import claimed
-from prunability.records.store import Measured, Record, RunStore
+from prunability.records.store import Measured, Record, RunStore, UnusableError
 from prunability.training.arithmetic import in_force
 from prunability.training.checkpoints import OutOfTimeError
 from prunability.training.config import RunConfig
@@ -35,9 +35,40 @@ def lacking(record: Record) -> list[str]:
     return [name for name, group in REGISTRY.items() if name not in known or known[name].version != group.version]
 
 
+def beyond(record: Record) -> list[str]:
+    """Functions of measures that a record has and this code cannot make: unknown here, or of a newer version."""
+    return [
+        name
+        for name, measured in record.measures.items()
+        if name not in REGISTRY or measured.version > REGISTRY[name].version
+    ]
+
+
 def untrained(record: Record | None, store: RunStore) -> bool:
     """Whether a run is to be trained: it was not, or it lacks measures and has no weights to take them from."""
     return record is None or (bool(lacking(record)) and not store.has_weights(record))
+
+
+def usable(store: RunStore, config: RunConfig) -> Record | None:
+    """The record of a run, None where it is not finished, to be worked on by this code.
+
+    Raises:
+        UnusableError: it is damaged, newer code measured it, or it is to be trained anew and has measures that
+            this code does not know, which would be lost.
+        PrunabilityError: the store's folder cannot be read.
+    """
+    record = store.load(config)
+    theirs = beyond(record) if record is not None else []
+    if newer := [name for name in theirs if name in REGISTRY]:
+        raise UnusableError(
+            f"run {config.hash}: newer code measured {', '.join(newer)}; use that code or another folder of runs"
+        )
+    if theirs and untrained(record, store):
+        raise UnusableError(
+            f"run {config.hash}: it lacks measures and has no weights, and a new training would lose what this "
+            f"code does not know ({', '.join(theirs)}); use code that does, or move {store.path(config)} away"
+        )
+    return record
 
 
 class Ending(NamedTuple):
@@ -91,7 +122,7 @@ def train_runs(place: Workplace, configs: list[RunConfig]) -> list[Ending]:
         return []
     store, endings = RunStore(place.runs), []
     with claimed(place.runs, configs) as own:
-        known = {config: store.load(config) for config in own}
+        known = {config: usable(store, config) for config in own}
         waiting = [config for config in own if untrained(known[config], store)]
         for config in own.keys() - waiting:
             own[config].release()
@@ -105,7 +136,7 @@ def train_runs(place: Workplace, configs: list[RunConfig]) -> list[Ending]:
         with suppress(OutOfTimeError):
             for config, initial, final, result, seconds in trained(waiting, data, store.checkpoint, place.until):
                 weights = store.save_weights(config, initial, final)
-                made = Record(config, result, {}, weights, {"training": seconds}, made_by)
+                made = Record(config, result, {}, weights, {"training": seconds}, {**made_by})
                 store.save(made, over=known[config])
                 if not math.isinf(place.deadline):
                     _made_whole(place, store, made)
@@ -119,7 +150,8 @@ def measure_runs(place: Workplace, configs: list[RunConfig]) -> list[Ending]:
     store, endings = RunStore(place.runs), []
     with claimed(place.runs, configs) as own:
         for config in own:
-            record = store.load(config)
+            store.tidy(config)
+            record = usable(store, config)
             if record is not None and not untrained(record, store) and _made_whole(place, store, record):
                 endings.append(Ending(config.hash, "measured"))
     return endings
@@ -142,7 +174,9 @@ def _measured(record: Record, run: TrainedRun, name: str) -> Record:
     values, errors, undefined = take(name, run)
     measured = Measured(REGISTRY[name].version, values, undefined, errors)
     seconds = time.perf_counter() - start
-    screens = {f"bfloat16_error_{pruner}": share for pruner, share in run.screens.items() if share is not None}
+    screens: dict[str, str | int | float] = {
+        f"bfloat16_error_{pruner}": share for pruner, share in run.screens.items() if share is not None
+    }
     return replace(
         record,
         environment={**record.environment, **screens},

@@ -1,5 +1,10 @@
-"""What a long training has reached, so that a kill costs minutes of it and a limit of time nothing."""
+"""What a long training has reached, so that a kill costs minutes of it and a limit of time nothing.
 
+A file is the SHA-256 of its content and that content: what does not match is never gone on from.
+"""
+
+import hashlib
+import io
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,7 +12,8 @@ from typing import Any
 
 import torch
 
-from prunability.foundation.files import replacing
+from prunability.foundation.files import read, write
+from prunability.foundation.progress import say
 from prunability.training.config import RunConfig
 from prunability.training.course import Course
 
@@ -15,6 +21,10 @@ from prunability.training.course import Course
 EVERY = 120.0
 # An epoch is begun if this many times the last one's duration is left.
 EPOCHS_LEFT = 1.5
+# What is kept of a course.
+COURSE = ("curve", "total", "steps", "close", "known")
+# Bytes of a checksum.
+SIGNED = hashlib.sha256().digest_size
 
 
 class OutOfTimeError(Exception):
@@ -22,33 +32,52 @@ class OutOfTimeError(Exception):
 
 
 def keep(path: Path, config: RunConfig, course: Course, state: Mapping[str, Any]) -> None:
-    """Write what a training has reached at an epoch's end, atomically; its draws follow from the epoch."""
-    content = {
-        "run": config.seed_key("checkpoint")[0], "curve": course.curve, "total": course.total,
-        "steps": course.steps, "close": course.close, "known": course.known, **state,
-    }  # fmt: skip
-    with replacing(path) as partial:
-        torch.save(content, partial)
+    """Write what a training has reached at an epoch's end, atomically; its draws follow from the epoch.
+
+    Where it cannot be written, as on a full disk, that is said, and the training goes on.
+    """
+    content = {"run": config.seed_key("checkpoint")[0], **{name: getattr(course, name) for name in COURSE}, **state}
+    stream = io.BytesIO()
+    torch.save(content, stream)
+    try:
+        write(path, hashlib.sha256(stream.getbuffer()).digest() + stream.getvalue())
+    except OSError as error:
+        say(f"{path}: cannot be written ({error.strerror}): what this training has reached is not kept")
+
+
+def whole(path: Path) -> bytes:
+    """What was saved in a checkpoint.
+
+    Raises:
+        OSError: it cannot be read, or is not there.
+        ValueError: it is damaged, or of code that did not sign it.
+    """
+    content = read(path)
+    if hashlib.sha256(memoryview(content)[SIGNED:]).digest() != content[:SIGNED]:
+        raise ValueError("its content does not match its checksum")
+    return content[SIGNED:]
 
 
 def resume(path: Path, config: RunConfig, course: Course, names: tuple[str, ...]) -> dict[str, Any] | None:
     """Let a course go on from a checkpoint of this training and return the rest of its state.
 
-    None, and the training begins anew, where there is no whole one or it was written by another way of
-    training, which has not the ``names``.
+    None, and the training begins anew, where there is none. It does so too, and that is said, where it is
+    damaged, cannot be read, or was written by another training or by another way of it, which lacks ``names``.
     """
-    if not path.exists():
-        return None
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(io.BytesIO(whole(path)), map_location="cpu", weights_only=True)
         if content["run"] != config.seed_key("checkpoint")[0]:
-            return None
-        state = {name: content[name] for name in names}
-        curve = [(running, loss) for running, loss in content["curve"]]
-        total, steps = float(content["total"]), int(content["steps"])
-        close, known = bool(content["close"]), torch.as_tensor(content["known"])
-    except (RuntimeError, EOFError, pickle.UnpicklingError, LookupError, TypeError, ValueError, AttributeError):
+            raise ValueError("it is of another training")
+        if missing := [name for name in (*COURSE, *names) if name not in content]:
+            raise ValueError(f"it was written by another way of training, without {', '.join(missing)}")
+    except FileNotFoundError:
         return None
-    course.curve, course.total, course.steps = curve, total, steps
-    course.close, course.known = close, known
-    return state
+    except (OSError, ValueError) as error:
+        say(f"{path}: {getattr(error, 'strerror', None) or error}; the training begins anew")
+        return None
+    except (LookupError, TypeError, RuntimeError, EOFError, pickle.UnpicklingError):
+        say(f"{path}: it is no checkpoint that this code can read; the training begins anew")
+        return None
+    for name in COURSE:
+        setattr(course, name, content[name])
+    return {name: content[name] for name in names}

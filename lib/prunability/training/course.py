@@ -19,7 +19,7 @@ PARTS = 4
 Status = Literal["converged", "not converged", "diverged"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Result:
     """How a training ended. Losses are mean cross-entropies in nats, errors fractions; None if diverged.
 
