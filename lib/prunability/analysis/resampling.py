@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from prunability.foundation.seeding import seed_for
+from prunability.foundation.typography import minus
 
 Array = NDArray[np.float64]
 RESAMPLES = 10_000
@@ -41,8 +42,8 @@ class Estimate:
         if not np.isfinite(self.value):
             return "undefined"
         if not np.isfinite([self.low, self.high]).all():
-            return f"{self.value:z.{digits}f} [no interval]"
-        return f"{self.value:z.{digits}f} [{self.low:z.{digits}f}, {self.high:z.{digits}f}]"
+            return minus(f"{self.value:z.{digits}f} [no interval]")
+        return minus(f"{self.value:z.{digits}f} [{self.low:z.{digits}f}, {self.high:z.{digits}f}]")
 
     @property
     def by_seeds(self) -> str:
@@ -51,7 +52,7 @@ class Estimate:
             return "one run a setting" if np.isfinite(self.low) else "–"
         if not np.isfinite(self.seeds).all():
             return "none"
-        return f"[{self.seeds[0]:z.2f}, {self.seeds[1]:z.2f}]"
+        return minus(f"[{self.seeds[0]:z.2f}, {self.seeds[1]:z.2f}]")
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ def _with_size(weight: float) -> Drawn:
 C2 = Claim(
     "C2",
     "Prunability does not grow with network size, unlike existing pruning-based measures.",
-    "is not size",
+    "does not grow with size",
     "correlation",
     judge,
     beside=beside,

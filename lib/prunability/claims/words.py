@@ -10,6 +10,7 @@ from pandas.api.types import is_float_dtype
 
 from prunability.claims import CLAIMS, LEAST_RUNS, Case, Criterion, Finding
 from prunability.foundation.files import updated
+from prunability.foundation.typography import minus
 
 # Of more conditions than this the worst are shown, and all are counted.
 MOST_SHOWN = 5
@@ -24,7 +25,7 @@ def markdown(frame: pd.DataFrame) -> str:
     )
     shown = shown.astype(object).where(frame.notna().to_numpy(), None)
     texts = [place for place, kind in enumerate(frame.dtypes) if not is_float_dtype(kind)]
-    return str(shown.to_markdown(index=False, floatfmt=".3f", missingval="–", disable_numparse=texts))
+    return minus(str(shown.to_markdown(index=False, floatfmt=".3f", missingval="–", disable_numparse=texts)))
 
 
 def plain(text: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
+from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
@@ -61,6 +61,16 @@ def points(ax: Axes, number: int = -1) -> list[tuple[float, float]]:
 
 def colours(ax: Axes, number: int = -1) -> list[str]:
     return [to_hex(colour) for colour in np.asarray(ax.collections[number].get_facecolor())]
+
+
+def scattered(ax: Axes) -> list[tuple[tuple[float, float], str, bytes]]:
+    """Every point that any scatter of the panel has, its colour, and its marker's outline."""
+    return [
+        (place, colour, np.asarray(scatter.get_paths()[0].vertices).tobytes())
+        for number, scatter in enumerate(ax.collections)
+        if isinstance(scatter, PathCollection)
+        for place, colour in zip(points(ax, number), colours(ax, number) * len(points(ax, number)), strict=False)
+    ]
 
 
 def spans(ax: Axes, number: int) -> list[tuple[float, float, float]]:

@@ -1,8 +1,10 @@
+import itertools
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.colors import to_rgb
 
 import drawing
 from prunability.report.figures import parts
@@ -87,3 +89,27 @@ def test_ticks_of_counts() -> None:
         shown = [tick.get_text() for tick in ax.get_xticklabels()]
         assert {"1k", "2k", "5k", "10k", "20k", "50k"} <= set(shown)
         assert all(not text.get_text() for text in ax.get_xticklabels(minor=True))
+
+
+def as_seen(colour: str, matrix: list[list[float]]) -> np.ndarray:
+    """A colour as the colour-blind see it: linear RGB by a matrix [Machado et al. 2009, severity 1]."""
+    linear = np.array(to_rgb(colour)) ** 2.2
+    return np.clip(np.array(matrix) @ linear, 0, 1) ** (1 / 2.2)
+
+
+DEUTERANOPIA = [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]
+PROTANOPIA = [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]]
+
+
+@pytest.mark.parametrize("matrix", [DEUTERANOPIA, PROTANOPIA, np.eye(3).tolist()])
+def test_families_are_told_apart_without_red_or_green(matrix: list[list[float]]) -> None:
+    """By colour, and by marker where two colours come near one another."""
+    seen = {family: as_seen(colour, matrix) for family, colour in FAMILIES.items()}
+    markers = dict(zip(FAMILIES, parts.family_markers(FAMILIES), strict=True))
+    assert len(set(markers.values())) == len(FAMILIES)
+    near = [
+        (one, other)
+        for one, other in itertools.combinations(FAMILIES, 2)
+        if np.linalg.norm(seen[one] - seen[other]) < 0.1
+    ]
+    assert len(near) <= 1, near

@@ -24,9 +24,15 @@ def square(n: int) -> pd.DataFrame:
 def test_matrix(n: int, written: int) -> None:
     with drawing.panels() as (ax,):
         figures.matrix(ax, square(n), "measure 0", "Kendall τ", low=-1)
-        names = [f"measure {k}" for k in range(n)]
-        assert drawing.rows(ax) == [text.get_text() for text in ax.get_xticklabels()] == names
-        assert drawing.bold(ax) == ["measure 0"]
+        names, columns = [f"measure {k}" for k in range(n)], [text.get_text() for text in ax.get_xticklabels()]
+        if not written:  # numbers stand for the names of so many columns
+            assert columns[:n] == columns[n:]  # below and above
+            columns = [names[int(number) - 1] for number in columns[:n]]
+            names = [f"{name}  {number}" for number, name in enumerate(names, 1)]
+        assert drawing.rows(ax) == names
+        assert columns == [f"measure {k}" for k in range(n)]
+        assert drawing.bold(ax) == names[:1]
+        assert min(float(text.get_fontsize()) for text in ax.get_yticklabels()) >= 7
         assert drawing.texts(ax) == [("1.00" if k % (n + 1) == 0 else "−.25") for k in range(written)]
         assert ax.collections[0].get_clim() == (-1, 1)
         bar = drawing.figure_of(ax).axes[1]
@@ -61,8 +67,10 @@ def test_shared_and_predictive_is_numbered_by_family() -> None:
         (key,) = drawing.figure_of(ax).legends
         assert [text.get_text() for text in key.get_texts() if text.get_fontweight() == "bold"] == ["norms", "size"]
         table = shared().iloc[[3, 1, 2, 0]]
-        np.testing.assert_allclose(drawing.points(ax), table[["information", "tau"]])
-        assert drawing.colours(ax) == [FAMILIES[family].lower() for family in table["family"]]
+        places, colours, markers = zip(*drawing.scattered(ax), strict=True)
+        np.testing.assert_allclose(places, table[["information", "tau"]])
+        assert list(colours) == [FAMILIES[family].lower() for family in table["family"]]
+        assert len(set(markers)) == 2  # told by shape too
         np.testing.assert_allclose(
             drawing.spans(ax, 0), table[["information_low", "information_high", "tau"]], atol=1e-12
         )
@@ -81,7 +89,7 @@ def test_numbers_in_a_crowd_stand_apart_and_by_their_points() -> None:
         boxes = [text.get_window_extent() for text in ax.texts]
         overlaps = [boxes[a].overlaps(boxes[b]) for a in range(n) for b in range(a)]
         assert not any(overlaps)
-        places = ax.transData.transform(drawing.points(ax))
+        places = ax.transData.transform([place for place, *_ in drawing.scattered(ax)])
         centres = np.array([((box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2) for box in boxes])
         assert (np.hypot(*(places - centres).T) < 0.1 * ax.get_window_extent().width).all()
 
@@ -118,9 +126,10 @@ def test_forest() -> None:
         assert drawing.rows(axes[0]) == ["nothing", "margin: inverse margin", "norms: path norm"]
         assert axes[0].get_ylabel() == "given"
         for ax, title in zip(axes, TARGETS.values(), strict=True):
-            assert drawing.points(ax)[:2] == [(0.9, 0), (-0.1, 1)]
+            places, colours, _ = zip(*drawing.scattered(ax), strict=True)
+            assert places[:2] == ((0.9, 0), (-0.1, 1))
             np.testing.assert_allclose(drawing.spans(ax, 0), [(0.8, 0.95, 0), (-0.2, -0.05, 1)])
-            assert drawing.colours(ax) == [
+            assert list(colours) == [
                 name.lower() for name in (COLOURS[6], FAMILIES["output"], FAMILIES["norms"])
             ]
             assert ax.get_xlabel() == f"partial association with\n{title}"

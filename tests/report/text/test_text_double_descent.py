@@ -99,7 +99,7 @@ def test_halves() -> None:
     assert [(row[0], int(row[1])) for row in rows] == [(half, len(part)) for half, part in parts.items()]
     for row in rows:
         assert float(row[2].split()[0]) == pytest.approx(1.0, abs=0.25)
-        assert float(row[3].split()[0]) == -1
+        assert row[3].split()[0] == "−1.00"
         assert row[4] == HEADLINE.label
     better = text.halves(taus.assign(tau=-taus["tau"]))
     assert {row[4] for row in cells(better)[2:]} == {tables.RELATIVE.label}

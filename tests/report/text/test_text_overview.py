@@ -19,6 +19,7 @@ from prunability.claims import CLAIMS, Case, Criterion, Finding, Threshold, netw
 from prunability.claims.explained import EXPLANATIONS
 from prunability.claims.flatness import RIVAL
 from prunability.claims.sensitivity import AS_IT_IS
+from prunability.foundation.typography import minus
 from prunability.measures import HEADLINE_MEASURE, all_measures
 from prunability.records.sources import Chosen, Gathered
 from prunability.report.overview import Evidence, Overview
@@ -200,9 +201,8 @@ def test_double_descent_judged_on_runs(own: tuple[float, ...], verdict: str) -> 
     assert finding.verdict == verdict
     assert f"**{verdict}**: " in line
     parts = halves(table, interpolation_threshold(table))
-    taus = [
-        f"{half} {kendall_tau(part[HEADLINE_MEASURE], part['test_loss']):.2f} [" for half, part in parts.items()
-    ]
+    known = {half: kendall_tau(part[HEADLINE_MEASURE], part["test_loss"]) for half, part in parts.items()}
+    taus = [f"{half} {minus(f'{tau:.2f}')} [" for half, tau in known.items()]
     assert [tau in line for tau in taus] == [False, *[verdict != "supported"] * (len(taus) - 1)]
     largest = table.groupby("width")[HEADLINE_MEASURE].mean().idxmax()
     peak = table.groupby("width")["test_loss"].mean().iloc[1:].idxmax()

@@ -151,7 +151,7 @@ def ranking(axes: Sequence[Axes], table: pd.DataFrame, headline: str) -> None:
         parts.zero(ax)
         if headline in part.index:
             ax.axvline(float(part["tau"][headline]), color=COLOURS[0], lw=0.6, ls=":")
-        parts.intervals(ax, part, np.arange(len(part)), parts.family_colours(part["family"]))
+        parts.family_intervals(ax, part, list(part["family"]))
         ax.set(xlabel=f"Kendall τ with\n{title}")
     parts.measure_rows(axes, rows, headline)
     number_of = parts.counted(len(rows), "measure")

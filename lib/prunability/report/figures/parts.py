@@ -1,6 +1,5 @@
 """What several figures are made of: rows of measures, intervals, legends outside panels, ticks, text alternatives."""
 
-import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
@@ -11,10 +10,13 @@ from matplotlib.axis import Axis
 from matplotlib.legend import Legend
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
-from prunability.report.figures.style import COLOURS, FAMILIES
+from prunability.foundation.typography import minus
+from prunability.report.figures.style import COLOURS, FAMILIES, MARKERS
 
 # Lines and words beside the data, dark enough to be read in print.
 DARK, GREY = "#333333", "#555555"
+# Rows after which a reader has lost the heads of the columns.
+MANY = 24
 
 
 def describe(ax: Axes, text: str) -> None:
@@ -49,7 +51,7 @@ def labelled(ax: Axes) -> list[Any]:
 
 def typeset(text: str) -> str:
     """With true minus signs, and no line break around '='."""
-    return re.sub(r"(?<![\w.])-(?=\d)", "−", text).replace(" = ", "\u00a0=\u00a0")
+    return minus(text).replace(" = ", "\u00a0=\u00a0")
 
 
 def counted(number: float, thing: str) -> str:
@@ -60,6 +62,20 @@ def counted(number: float, thing: str) -> str:
 def family_colours(families: Iterable[str]) -> list[str]:
     """The colour of each family; one for all that have none of their own."""
     return [FAMILIES.get(family, COLOURS[6]) for family in families]
+
+
+def family_markers(families: Iterable[str]) -> list[str]:
+    """The marker of each family, so that colours need not be told apart; one for all that have none of their own."""
+    known = dict(zip(FAMILIES, MARKERS, strict=True))
+    return [known.get(family, "*") for family in families]
+
+
+def points(ax: Axes, x: Any, y: Any, families: Sequence[str], **look: Any) -> None:
+    """Points in the colours and with the markers of their families."""
+    places = pd.DataFrame({"x": np.asarray(x, dtype=float), "y": np.asarray(y, dtype=float), "family": families})
+    for family, own in places.groupby("family", sort=False):
+        (colour,), (marker,) = family_colours([str(family)]), family_markers([str(family)])
+        ax.scatter(own["x"], own["y"], color=colour, marker=marker, zorder=3, **look)
 
 
 def by_family(table: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -80,10 +96,16 @@ def name_rows(ax: Axes, labels: Iterable[str], bold: Iterable[bool] = (), first:
 
 
 def measure_rows(axes: Sequence[Axes], table: pd.DataFrame, headline: str, first: float = 0.0) -> None:
-    """Names of measures, a row each, ``headline`` in bold; lines and names of families between and beside them."""
+    """Names of measures, a row each, ``headline`` in bold; lines and names of families between and beside them.
+
+    Where the rows are many, the heads of columns stand above them too.
+    """
     for ax in axes:
         name_rows(ax, table["label"], table["measure"] == headline, first)
         ax.tick_params(axis="y", length=0, labelsize=6.5)
+        if len(table) > MANY:
+            ax.tick_params(axis="x", top=True, labeltop=True)
+            ax.set_title(ax.get_xlabel(), fontsize=ax.xaxis.label.get_fontsize())
     beside = axes[-1].get_yaxis_transform()
     start = 0
     for family, rows in table.groupby("family", sort=False):
@@ -104,6 +126,13 @@ def intervals(
     ax.scatter(table[estimate], places, color=colours, zorder=3, **{"s": 11, **points})
 
 
+def family_intervals(ax: Axes, table: pd.DataFrame, families: Sequence[str], estimate: str = "tau") -> None:
+    """The same, a row each, with the colours and the markers of families."""
+    places = np.arange(len(table))
+    ax.hlines(places, table["low"], table["high"], color=family_colours(families), lw=1.2)
+    points(ax, table[estimate], places, families, s=12)
+
+
 def zero(ax: Axes) -> None:
     """A line where two columns have nothing to do with one another."""
     ax.axvline(0, color=GREY, lw=0.6)
@@ -118,4 +147,4 @@ def count_ticks(axis: Axis, digits: Sequence[float] = (1.0, 2.0, 5.0)) -> None:
 
 def two_decimals(value: float) -> str:
     """'0.25', '−1.00', and never '−0.00'."""
-    return f"{value:z.2f}".replace("-", "−")
+    return minus(f"{value:z.2f}")

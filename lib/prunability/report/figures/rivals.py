@@ -28,12 +28,17 @@ OUTCOMES = {"mostly right": COLOURS[0], "half and half": "#dddddd", "mostly wron
 def matrix(ax: Axes, table: pd.DataFrame, headline: str, label: str, low: float = 0.0) -> None:
     """A square matrix named by its rows and columns, from ``low`` to 1; the headline measure in bold."""
     small = len(table) <= WRITTEN
+    if not small:
+        # Names of 7 points stand beside rows that are as high; in columns only their numbers do.
+        numbered = [f"{name}  {number}" for number, name in enumerate(table.index, 1)]
+        table = table.set_axis(numbered, axis=0).set_axis([str(k + 1) for k in range(len(table))], axis=1)
+        headline = next((name for name in numbered if name.rpartition("  ")[0] == headline), "")
     numbers = table.map(parts.two_decimals).replace("0[.]", ".", regex=True)
     look = {"cmap": "viridis" if low == 0 else "PuOr_r", "vmin": low, "vmax": 1, "rasterized": True}
     written = {"annot": numbers, "fmt": "", "annot_kws": {"fontsize": 5}} if small else {}
     bar = {"label": label, "shrink": 0.6}
     sns.heatmap(table, ax=ax, xticklabels=1, yticklabels=1, cbar_kws=bar, **look, **written)
-    ax.tick_params(length=0, labelsize=6.5 if small else 5)
+    ax.tick_params(length=0, labelsize=7, labeltop=not small)
     ax.tick_params(axis="x", rotation=90)
     ax.tick_params(axis="y", rotation=0)
     for text in (*ax.get_xticklabels(), *ax.get_yticklabels()):
@@ -49,7 +54,7 @@ def shared_and_predictive(ax: Axes, table: pd.DataFrame) -> None:
     colours = parts.family_colours(rows["family"])
     ax.hlines(rows["tau"], rows["information_low"], rows["information_high"], color=colours, lw=0.6, alpha=0.35)
     ax.vlines(rows["information"], rows["tau_low"], rows["tau_high"], color=colours, lw=0.6, alpha=0.35)
-    ax.scatter(rows["information"], rows["tau"], color=colours, s=7, zorder=3)
+    parts.points(ax, rows["information"], rows["tau"], list(rows["family"]), s=9, linewidths=0)
     ax.axvline(LITTLE.value, color=parts.GREY, lw=0.8, ls="--")
     ax.axhline(0, color=parts.GREY, lw=0.6)
     ax.set(xlabel="mutual information with prunability (share of the smaller entropy)")
@@ -71,7 +76,8 @@ def _names_by_family(ax: Axes, rows: pd.DataFrame) -> None:
     handles = []
     for family, own in rows.groupby("family", sort=False):
         handles.append(Line2D([], [], ls="", label=str(family)))
-        look: dict[str, Any] = {"ls": "", "marker": "o", "ms": 2.5, "color": parts.family_colours([str(family)])[0]}
+        (colour,), (marker,) = parts.family_colours([str(family)]), parts.family_markers([str(family)])
+        look: dict[str, Any] = {"ls": "", "marker": marker, "ms": 2.8, "mew": 0, "color": colour}
         names = zip(own["number"], own["label"], strict=True)
         handles += [Line2D([], [], **look, label=f"{number}  {label}") for number, label in names]
     legend = parts.legend_over(ax, handles, ncols=3, fontsize=5.8, labelspacing=0.25, columnspacing=1.5)
@@ -83,10 +89,9 @@ def forest(axes: Sequence[Axes], table: pd.DataFrame) -> None:
     """Partial associations of prunability with their intervals: a panel a target, a row for what is held fixed."""
     for ax, (target, title) in zip(axes, TARGETS.items(), strict=True):
         part = table[table["target"] == target]
-        places = np.arange(len(part))
-        colours = parts.family_colours(FAMILY_OF.get(given, given) for given in part["given"])
+        families = [FAMILY_OF.get(given, given) for given in part["given"]]
         parts.zero(ax)
-        parts.intervals(ax, part, places, colours, "association", s=18)
+        parts.family_intervals(ax, part, families, "association")
         names = [
             label if given == label else f"{given}: {label}"
             for given, label in zip(part["given"], part["label"], strict=True)

@@ -65,8 +65,11 @@ def ranking(table: pd.DataFrame, runs_used: pd.DataFrame, measures: list[str]) -
         own, best = part[part["measure"] == HEADLINE_MEASURE], part.iloc[int(part["tau"].argmax())]
         where = "prunability has no rank"
         if len(own):
-            place = int((part["tau"] > own["tau"].iloc[0]).sum()) + 1
-            where = f"prunability is number {place} of {len(part)}, τ = {_tau(own.iloc[0])}"
+            known = all_measures()
+            rivals = part[[known[name].of_prunability != "variant" for name in part["measure"]]]
+            place = int((rivals["tau"] > own["tau"].iloc[0]).sum()) + 1
+            number = f"number {place} of {len(rivals) + 1}, its own variants not counted"
+            where = f"prunability is {number}, τ = {_tau(own.iloc[0])}"
         lines.append(f"- {title}: {where}; highest is {best['label']}, τ = {_tau(best)}.")
     wrong = list(table[(table["target"] == "test_loss") & (table["high"] < 0)]["measure"])
     if wrong:

@@ -10,6 +10,7 @@ from prunability.analysis.resampling import Estimate
 from prunability.analysis.sign_errors import SignErrors
 from prunability.claims.shared import LITTLE
 from prunability.claims.words import markdown
+from prunability.foundation.typography import minus
 from prunability.measures import HEADLINE_MEASURE
 from prunability.report.text.correlation import not_ranked
 
@@ -45,7 +46,7 @@ def comparison(
             f"- The association of prunability with test loss is {_interval(plain)}, as the correlation of a "
             f"Gaussian copula; given margin, flatness and optimization speed it is {_interval(explained)}.",
             f"- {most['label']} adds most to prunability in a linear regression of the test loss: adjusted R² "
-            f"changes by {most['adds_to_prunability']:+.2f}.",
+            f"changes by {minus(format(most['adds_to_prunability'], '+.2f'))}.",
             *not_ranked(runs_used, measures),
         ]
     )
@@ -65,7 +66,14 @@ def environments(weighted: SignErrors, summary: pd.DataFrame, test_size: int) ->
         ends = ""
         if weighted.pairs.max() > 1:  # with one pair an environment both are 1 for every measure
             ends = f", the 90th percentile {row['percentile_90']:z.2f} and the maximum {row['maximum']:z.2f}"
-        lines.append(f"There, prunability's sign error has the mean {row['mean']:z.2f}{ends}.")
+        place = int((summary["mean"] < row["mean"]).sum()) + 1
+        ordered = summary.sort_values("mean", kind="stable")
+        best, worst = ordered.iloc[0], ordered.iloc[-1]
+        lines.append(
+            f"There, prunability's sign error has the mean {row['mean']:z.2f}{ends}: number {place} of "
+            f"{len(summary)} from the smallest, which is {best['mean']:z.2f} ({best['label']}), to the largest, "
+            f"{worst['mean']:z.2f} ({worst['label']})."
+        )
     return " ".join(lines)
 
 
