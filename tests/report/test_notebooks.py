@@ -16,8 +16,7 @@ from papermill.translators import PythonTranslator
 from PIL import Image
 from typer.testing import CliRunner
 
-from prunability import cli
-from prunability.cli import app
+from prunability.cli import app, seen
 from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.execution import project_root
 from prunability.report import notebooks
@@ -278,7 +277,7 @@ def test_images_that_cannot_be_had_hide_no_published_table(monkeypatch: pytest.M
     def half_downloaded(*_: object) -> None:
         raise PrunabilityError("cifar10 is damaged")
 
-    monkeypatch.setattr(cli, "_opened_here", half_downloaded)
+    monkeypatch.setattr(seen, "opened_here", half_downloaded)
     result = CliRunner().invoke(app, ["status", "--profile", "small"])
     assert result.exit_code == 2
     assert re.findall(r"^([\w-]+), small: published table: ", result.stdout, re.MULTILINE) == having("small")

@@ -39,7 +39,7 @@ def test_records_are_carried_from_store_to_store(
         (tmp_path / "link").unlink(missing_ok=True)
         (tmp_path / "link").symlink_to(file)
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr("prunability.cli.survey", lambda *_: pytest.fail("work was begun"))
+            patched.setattr("prunability.cli.tables.survey", lambda *_: pytest.fail("work was begun"))
             refused = CliRunner().invoke(app, [*command[:-1], target])
         assert (refused.exit_code, refused.stderr) == (
             2,
