@@ -25,7 +25,7 @@ test: $(READY)
 	$(BIN)/pytest
 
 lab: $(READY)
-	$(BIN)/jupyter lab notebooks
+	$(BIN)/python -m prunability lab
 
 # Static pages below site/html/, to be opened or served as they are.
 site: $(READY)

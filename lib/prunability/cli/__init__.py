@@ -6,6 +6,6 @@ from prunability.cli.runs import run  # isort: skip  (in this order they stand i
 from prunability.cli.seen import compare, images, status
 from prunability.cli.tables import export, import_, verify_
 
-from prunability.cli.made import figures, site  # isort: skip
+from prunability.cli.made import figures, lab, site  # isort: skip
 
-__all__ = ["app", "compare", "export", "figures", "images", "import_", "run", "site", "status", "verify_"]
+__all__ = ["app", "compare", "export", "figures", "images", "import_", "lab", "run", "site", "status", "verify_"]

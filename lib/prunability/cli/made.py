@@ -1,11 +1,15 @@
 """What is made of the runs: figures and the site."""
 
+import subprocess
+import sys
+from importlib.util import find_spec
 from typing import Annotated
 
 import typer
 
-from prunability.cli.app import ProfileName, Workers, app, explained
+from prunability.cli.app import ProfileName, Workers, app, echo, explained
 from prunability.foundation.errors import PrunabilityError
+from prunability.foundation.execution import project_root
 from prunability.foundation.files import expanded
 from prunability.report.session import Parameters
 
@@ -33,6 +37,23 @@ def figures(
             raise PrunabilityError(f"figures: Jupyter cannot be loaded ({error}); set HOME to a folder") from error
         for path in notebooks.execute(notebooks.sources(notebook or [], values["profile"]), values, workers):
             typer.echo(f"wrote {path}")
+
+
+@app.command()
+def lab() -> None:
+    """Open JupyterLab on copies of the notebooks, in lab/: what is done there touches nothing that is committed."""
+    with explained():
+        if find_spec("jupyterlab") is None:
+            raise PrunabilityError("lab needs JupyterLab: in the project's folder, pip install '.[notebooks]'")
+        from prunability.report import lab as copied  # noqa: PLC0415  (as the next)
+        from prunability.report import notebooks  # noqa: PLC0415  (needs Jupyter)
+
+        folder, said = copied.prepare(notebooks.known())
+        echo(said)
+        first = f"/lab/tree/{folder.name}/{next(iter(notebooks.known()))}.ipynb"
+        options = [f"--ServerApp.root_dir={project_root()}", f"--LabApp.default_url={first}"]
+        ended = subprocess.run([sys.executable, "-m", "jupyterlab", *options], check=False)  # noqa: S603
+        raise typer.Exit(ended.returncode)
 
 
 @app.command()

@@ -6,6 +6,19 @@ from pydantic import ValidationError
 class PrunabilityError(Exception):
     """A mistake that a user can mend; the message says what is wrong and what would be right."""
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows in place of the frames that led here."""
+        return [f"prunability: {self}"]
+
+
+class Interrupted(KeyboardInterrupt):
+    """Somebody interrupted what goes on where it was left."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [
+            "prunability: interrupted. Finished runs are kept: run the cell again, and it goes on with the rest."
+        ]
+
 
 def explain(error: ValidationError) -> str:
     """In a readable line: each field that a validation refused, five at most."""

@@ -12,6 +12,8 @@ from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from traitlets.config import Config
 
+from prunability.report.session import PUBLISHING
+
 # Seconds in which a kernel must have started; on a busy machine it takes more than a minute.
 START_WITHIN = 300
 
@@ -38,7 +40,7 @@ def _kernel_in(folder: Path) -> dict[str, Any]:
     own = {"IPYTHONDIR": folder, "JUPYTER_RUNTIME_DIR": folder, "MPLCONFIGDIR": folder, "MATPLOTLIBRC": settings}
     # The kernel's start reads $NAME as the value of a variable.
     environment = {name: str(place).replace("$", "$$") for name, place in own.items()}
-    environment |= {"MPLBACKEND": "agg", "PYTHONSTARTUP": ""}
+    environment |= {"MPLBACKEND": "agg", "PYTHONSTARTUP": "", PUBLISHING: "yes"}
     spec = KernelSpec(**get_kernel_dict(), env=environment)
     # Encrypt what passes between this process and the kernel where the kernel can; without it, the kernel warns.
     manager = {"transport_encryption": "auto", "connection_file": str(folder / "connection.json")}

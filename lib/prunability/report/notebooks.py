@@ -31,7 +31,7 @@ from prunability.studies import STUDIES, having, profiles
 NAMED = re.compile(r"\d\d_\w+\.ipynb")
 
 
-def _known() -> dict[str, Path]:
+def known() -> dict[str, Path]:
     """The notebooks by name, in their order; others are none of ours."""
     found = sorted((project_root() / "notebooks").glob("*.ipynb"))
     return {path.stem: path for path in found if NAMED.fullmatch(path.name)}
@@ -45,11 +45,11 @@ def sources(names: Sequence[str], profile: str) -> list[Path]:
     Raises:
         PrunabilityError: there is no such notebook, or no study has the profile.
     """
-    known = _known()
-    if unknown := [name for name in names if name.removesuffix(".ipynb") not in known]:
-        raise PrunabilityError(f"unknown notebook {', '.join(unknown)}: there are {', '.join(known)}")
+    named = known()
+    if unknown := [name for name in names if name.removesuffix(".ipynb") not in named]:
+        raise PrunabilityError(f"unknown notebook {', '.join(unknown)}: there are {', '.join(named)}")
     if names:
-        return [known[name] for name in dict.fromkeys(name.removesuffix(".ipynb") for name in names)]
+        return [named[name] for name in dict.fromkeys(name.removesuffix(".ipynb") for name in names)]
     found = []
     for path in sorted((project_root() / "notebooks").glob("*.ipynb")):
         try:
@@ -98,7 +98,7 @@ def execute(notebooks: Sequence[Path], values: Mapping[str, Any], workers: int =
     for path in notebooks:
         for study in having(profile, studies_of(path)):
             checked[study] = validate(study, dict(values), strict=False)
-    folder = next(iter(checked.values())).folder
+    folder = next(iter(checked.values())).place(publishing=True)
     executions = {study: parameters.execution(workers) for study, parameters in checked.items()}
     opened: dict[str, Chosen] = {}
     stored: dict[str, Snapshot] = {}
@@ -150,7 +150,7 @@ def _execute(path: Path, parameters: dict[str, Any], folder: Path) -> Path:
         raise PrunabilityError(f"{path.name}: it ended without its figures {', '.join(missing)}; none is published")
     text = nbformat.writes(notebook)
     write(folder / "notebooks" / path.name, text if text.endswith("\n") else text + "\n")
-    return publish(notebook, path.stem, folder, list(_known()))
+    return publish(notebook, path.stem, folder, list(known()))
 
 
 def clean(notebook: nbformat.NotebookNode, folders: Sequence[str] = ()) -> nbformat.NotebookNode:

@@ -1,6 +1,7 @@
 """What a notebook talks to: validated parameters, the study's runs, and where figures go."""
 
 import ast
+import os
 import platform
 import sys
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ import prunability
 from prunability.analysis.tables import compared, left_out, runs_table
 from prunability.claims import Case, Finding, case_of
 from prunability.claims import words as claims_words
-from prunability.foundation.errors import PrunabilityError, explain
+from prunability.foundation.errors import Interrupted, PrunabilityError, explain
 from prunability.foundation.execution import Execution, project_root
 from prunability.foundation.files import expanded, writable
 from prunability.records.sources import Chosen, From, Gathered, choose, gather, origin_of
@@ -29,6 +30,8 @@ from prunability.report.figures import style
 from prunability.studies import Study, find_profile
 from prunability.training.config import VERSION
 
+# In the environment of the kernels in which notebooks are driven. Whoever opens one themselves draws beside.
+PUBLISHING = "PRUNABILITY_PUBLISHING"
 # What numbers and pictures are made with.
 LIBRARIES = ("adjustText", "matplotlib", "numpy", "pandas", "pillow", "scikit-learn", "scipy", "seaborn", "torch")
 
@@ -62,11 +65,15 @@ class Parameters(BaseModel):
 
     @property
     def folder(self) -> Path:
-        """Where figures go: those of one's own runs beside those of the published ones, which git keeps."""
+        """Where figures go: those of published runs to where git keeps them, in a kernel driven by the project."""
+        return self.place(publishing=PUBLISHING in os.environ)
+
+    def place(self, *, publishing: bool) -> Path:
+        """The same, where it is said whether published runs' figures are to be published too."""
         if self.figures:
             return expanded(self.figures, "figures")
         figures = project_root() / "figures"
-        return figures / self.profile if self.origin == "published" else figures / "own" / self.profile
+        return figures / ("" if publishing and self.origin == "published" else "own") / self.profile
 
     def execution(self, workers: int = 0) -> Execution:
         """How and where to compute.
@@ -138,7 +145,10 @@ class Session:
 
         Prints where they come from.
         """
-        self.gathered = gather(self.chosen, self.execution)
+        try:
+            self.gathered = gather(self.chosen, self.execution)
+        except KeyboardInterrupt as error:
+            raise Interrupted from error
         print(self.gathered.words)
         table = runs_table(self.records)
         if (usable := len(compared(table))) < 2:

@@ -1,0 +1,39 @@
+"""Copies of the notebooks to work on, so that what is committed stays as it is."""
+
+import shutil
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+
+from prunability.foundation.execution import project_root
+from prunability.foundation.files import updated, write
+
+# Of each copy, what the notebook was that it was made of.
+MADE_OF = ".made_of.json"
+
+
+def copies(notebooks: Mapping[str, Path], folder: Path) -> list[str]:
+    """Copy notebooks into a folder, where they are not there yet; returns what is to be said of it.
+
+    A copy of an older notebook is kept under another name, with whatever was done in it, and a new one made.
+    """
+    said = []
+    with updated(folder / MADE_OF) as made_of:
+        for name, path in notebooks.items():
+            content, copy = path.read_bytes(), folder / path.name
+            now = sha256(content).hexdigest()
+            if copy.exists() and made_of.get(name) == now:
+                continue
+            if copy.exists():
+                kept = copy.with_name(f"{name}_before_{now[:8]}.ipynb")
+                shutil.move(copy, kept)
+                said.append(f"{path.name} has changed: your copy is {kept.name} now")
+            write(copy, content)
+            made_of[name] = now
+    return said
+
+
+def prepare(notebooks: Mapping[str, Path]) -> tuple[Path, list[str]]:
+    """The project's folder of copies, brought up to date, and what is to be said of it."""
+    folder = project_root() / "lab"
+    return folder, copies(notebooks, folder)
