@@ -186,7 +186,7 @@ def main(rounds: int = 4, seed: int = 0) -> int:
         LocalCluster(
             n_workers=2,
             threads_per_worker=1,
-            dashboard_address=None,
+            dashboard_address=":0",
             local_directory=name,
             silence_logs=logging.CRITICAL,
         ) as workers,

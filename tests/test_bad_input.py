@@ -100,7 +100,7 @@ COMMANDS: list[tuple[list[str], str]] = [
     (["images"], "Missing argument 'source'"),
     (["images", ""], "unknown data ''"),
     (["images", "{0}"], "it must be digits, cifar10 or folder:PATH"),
-    (["images", "folder:{0}/file"], "not a readable tar archive"),
+    (["images", "folder:{0}/file"], "not a folder, nor a whole tar archive"),
     (["site", NOBODY], "home directory"),
     (["figures", "--profile", "huge"], "unknown profile 'huge': it must be one of smoke"),
     (["figures", "--notebook", "99_nothing"], "unknown notebook 99_nothing: there are 00_overview"),

@@ -104,7 +104,7 @@ def test_intervals_of_a_mean_are_the_textbooks() -> None:
 
 
 def test_estimate_in_words() -> None:
-    assert str(Estimate(0.5, -0.25, 1.0)) == "0.50 [-0.25, 1.00]"
+    assert str(Estimate(0.5, -0.25, 1.0)) == "0.50 [−0.25, 1.00]"
     nan = float("nan")
     assert str(Estimate(0.5, nan, nan)) == "0.50 [no interval]"
     assert str(Estimate(nan, nan, nan)) == "undefined"

@@ -34,7 +34,7 @@ def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a cluster with two workers, processes of this machine."""
     from distributed import LocalCluster
 
-    quiet: dict[str, Any] = {"dashboard_address": None, "silence_logs": logging.CRITICAL}
+    quiet: dict[str, Any] = {"dashboard_address": ":0", "silence_logs": logging.CRITICAL}
     folder = tmp_path_factory.mktemp("dask")
     with LocalCluster(n_workers=2, threads_per_worker=1, local_directory=folder, **quiet) as cluster:
         yield cluster.scheduler_address

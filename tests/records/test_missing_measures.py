@@ -1,7 +1,6 @@
 """Measures that finished runs lack, or have of other code."""
 
 import math
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -97,7 +96,7 @@ def test_what_newer_code_measured_is_refused_and_stays(
     ):
         complete(short_runs, execution)
     # Nor where it comes between survey and work.
-    place = Workplace("digits", "cpu", execution.runs, execution.data, os.getpid())
+    place = Workplace("digits", "cpu", execution.runs, execution.data)
     for work in (train_runs, measure_runs):
         with pytest.raises(UnusableError, match="newer code measured path_norm"):
             work(place, list(short_runs.runs))

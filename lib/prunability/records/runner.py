@@ -96,8 +96,10 @@ def named(problems: Sequence[str], unusable: Sequence[str]) -> None:
         PrunabilityError: there is anything to be said.
     """
     lines = [*problems]
-    if unusable:
-        lines += [f"{len(unusable)} record{'s' * (len(unusable) > 1)} cannot be used:", *unusable[:5]]
+    if len(unusable) == 1:
+        lines.append(f"1 record cannot be used: {unusable[0]}")
+    elif unusable:
+        lines += [f"{len(unusable)} records cannot be used:", *unusable[:5]]
     if len(unusable) > 5:
         lines.append(f"and {len(unusable) - 5} more; `prunability verify` names all")
     if lines:

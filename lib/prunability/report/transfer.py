@@ -6,7 +6,7 @@ from prunability.analysis.tables import compared, runs_table
 from prunability.data.images import identity
 from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.execution import Execution
-from prunability.foundation.files import replaceable, writable, write
+from prunability.foundation.files import expanded, replaceable, writable, write
 from prunability.records import tables
 from prunability.records.runner import Snapshot, named, survey
 from prunability.records.schema import document
@@ -25,7 +25,7 @@ def target(study: str, profile: str, records: str, execution: Execution) -> Path
     Raises:
         PrunabilityError: no table can be written there.
     """
-    path = Path(records).expanduser() if records else table_path(execution.results, study, profile)
+    path = expanded(records, "records") if records else table_path(execution.results, study, profile)
     if records and path.is_dir():
         raise PrunabilityError(f"records: {path} is a folder; name a file, such as {path / 'stay1.parquet'}")
     replaceable(path)

@@ -14,6 +14,9 @@ from prunability.report.site import front
 from prunability.report.site.published import Published, published
 from prunability.report.site.sheets import sheet
 
+# Pages of the project's folder that are pages of the site too.
+PAGES = ("CALIBRATION.md", "CHANGELOG.md", "CLUSTER.md", "CONTRIBUTING.md")
+
 
 def draw(workers: int = 0) -> None:
     """Draw the figures of the published profiles as PDF and SVG too, where they are not."""
@@ -40,8 +43,11 @@ def sources(target: Path) -> None:
     write(root / "README.md", readme)
     for name, heading in (("own-network", "Your own network"), ("own-images", "Your own images")):
         write(target / f"{name}.md", section(readme, heading))
-    for name in ("CONTRIBUTING.md", "CALIBRATION.md", "CHANGELOG.md"):
-        shutil.copy(root / name, target / name.lower())
+    for name in PAGES:
+        text = (root / name).read_text(encoding="utf-8")
+        for other in PAGES:
+            text = text.replace(f"]({other})", f"]({other.lower()})")
+        write(target / name.lower(), text)
     index = (target / "index.md").read_text(encoding="utf-8")
     made = {"answer": front.answer(profiles), "verdicts": front.verdicts(profiles)}
     for name, text in made.items():
