@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import redirect_stdout
@@ -26,6 +27,8 @@ from prunability.report import session
 from prunability.report.figures import style
 from prunability.report.pages import page_of, section_of
 
+# What git ignores: formats drawn on demand, locks.
+HIDDEN = re.compile(r"^\.|\.(pdf|svg)$")
 ROOT = project_root()
 PROFILES = ["quick", "small"]
 NAMES = [path.stem for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
@@ -142,7 +145,7 @@ def test_committed_files_are_those_of_the_manifest(profile: str) -> None:
         for figure, entry in section["figures"].items()
         for ending in ("png", "csv")
     }
-    there = {path.name: path for path in folder.iterdir() if path.suffix not in (".pdf", ".svg") and path.is_file()}
+    there = {path.name: path for path in folder.iterdir() if not HIDDEN.search(path.name) and path.is_file()}
     assert set(there) == {*sums, "manifest.json", "claims.json", *(f"{name}.md" for name in sections)}
     assert {name: sha256(there[name].read_bytes()).hexdigest() for name in sums} == sums
     for run in (run for section in sections.values() for run in section["runs"]):

@@ -83,7 +83,7 @@ def test_a_damaged_record_is_left_out_of_what_is_carried_and_named(
     ):
         done = CliRunner().invoke(app, arguments)
         assert (done.exit_code, said in done.stdout) == (2, True)
-        assert done.stderr.startswith(f"prunability: 1 record cannot be used:\n{damaged}: it is not a whole record")
+        assert done.stderr.startswith(f"prunability: 1 record cannot be used: {damaged}: it is not a whole record")
     assert len(read(tmp_path / "carried.parquet").records) == 5
 
 

@@ -29,9 +29,9 @@ def matrix(ax: Axes, table: pd.DataFrame, headline: str, label: str, low: float 
     """A square matrix named by its rows and columns, from ``low`` to 1; the headline measure in bold."""
     small = len(table) <= WRITTEN
     if not small:
-        # Names of 7 points stand beside rows that are as high; in columns only their numbers do.
+        # Names of 7 points stand beside rows that are as high, numbers over every fifth column.
         numbered = [f"{name}  {number}" for number, name in enumerate(table.index, 1)]
-        table = table.set_axis(numbered, axis=0).set_axis([str(k + 1) for k in range(len(table))], axis=1)
+        table = table.set_axis(numbered, axis=0).set_axis([f"{k}" * (k == 1 or k % 5 == 0) for k in range(1, len(table) + 1)], axis=1)
         headline = next((name for name in numbered if name.rpartition("  ")[0] == headline), "")
     numbers = table.map(parts.two_decimals).replace("0[.]", ".", regex=True)
     look = {"cmap": "viridis" if low == 0 else "PuOr_r", "vmin": low, "vmax": 1, "rasterized": True}
@@ -39,7 +39,7 @@ def matrix(ax: Axes, table: pd.DataFrame, headline: str, label: str, low: float 
     bar = {"label": label, "shrink": 0.6}
     sns.heatmap(table, ax=ax, xticklabels=1, yticklabels=1, cbar_kws=bar, **look, **written)
     ax.tick_params(length=0, labelsize=7, labeltop=not small)
-    ax.tick_params(axis="x", rotation=90)
+    ax.tick_params(axis="x", rotation=90 if small else 0)
     ax.tick_params(axis="y", rotation=0)
     for text in (*ax.get_xticklabels(), *ax.get_yticklabels()):
         text.set_fontweight("bold" if text.get_text() == headline else "normal")
