@@ -90,17 +90,8 @@ class Round:
 
 
 SWEEP = ("run", "correlation", "-P", "smoke", "--runs", "{runs}", "--device", "cpu")
-DRAW = (
-    "figures",
-    "-P",
-    "smoke",
-    "--notebook",
-    "01_correlation_study",
-    "-p",
-    "runs={runs}",
-    "-p",
-    "figures={figures}",
-)
+NOTEBOOK = ("--notebook", "01_correlation_study")
+DRAW = ("figures", "-P", "smoke", *NOTEBOOK, "-p", "runs={runs}", "-p", "figures={figures}")
 
 
 def worker(here: Round, _: str) -> str:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -17,13 +18,20 @@ from prunability.studies.grid import Study
 LINE = "prunability: interrupted; finished runs are kept, the same command goes on"
 
 
+def has_kernel(process: psutil.Process) -> bool:
+    """Whether a process has started a kernel, as far as can be seen: others come and go meanwhile."""
+    with suppress(psutil.Error):
+        return any("ipykernel" in " ".join(child.cmdline()) for child in process.children(recursive=True))
+    return False
+
+
 def ended(how: signal.Signals, ready: Callable[[], bool], *arguments: str) -> str:
     """What a command says that gets a signal once it is ready; all that it has started is gone soon after."""
     command = [sys.executable, "-m", "prunability", *arguments]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     deadline = time.monotonic() + 120
     own = psutil.Process(process.pid)
-    while not (ready() or any("ipykernel" in " ".join(child.cmdline()) for child in own.children(recursive=True))):
+    while not (ready() or has_kernel(own)):
         assert time.monotonic() < deadline
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
