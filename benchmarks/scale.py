@@ -167,8 +167,8 @@ def page(found: dict[str, Any]) -> str:
         for kind in ("seconds", "processor_seconds")
     )
     busy = (
-        f"\nThe machine was at other work too: by the clock all took {clock / processor:.1f} times as long, and what "
-        "shares a processor\nand its caches takes more processor seconds than it would alone.\n"
+        f"\nThe machine was at other work too: by the clock all took {clock / processor:.1f} times as long, and "
+        "what shares\na processor and its caches takes more processor seconds than it would alone.\n"
         if clock > BUSY * processor
         else ""
     )
