@@ -13,6 +13,8 @@ from helpers import altered, benchmark
 from prunability.claims import CLAIMS, scenarios
 from prunability.foundation.execution import project_root
 from prunability.measures import REGISTRY
+from prunability.records.tables import read
+from prunability.records.verify import verify
 from prunability.studies import open_study
 from prunability.training.config import RunConfig
 
@@ -34,6 +36,22 @@ def test_every_rule_is_calibrated() -> None:
     }
     for row in results["rows"]:
         assert sum(row["shares"].values()) == pytest.approx(1)
+
+
+def test_what_many_networks_cost_is_said_as_it_was_found() -> None:
+    results = json.loads((ROOT / "benchmarks" / "results" / "scale.json").read_text())
+    assert (ROOT / "SCALE.md").read_text() == benchmark("scale").page(results)
+
+
+def test_many_runs_are_stored_carried_and_surveyed(tmp_path: Path) -> None:
+    """As the benchmark does, a few of them: no two the same, and all there is whole."""
+    module = benchmark("scale")
+    module.make(tmp_path, 3)
+    costs = {what: module.measured(what, tmp_path, 3) for what in module.WORK}
+    assert all(cost.keys() == {"seconds", "processor_seconds", "megabytes"} for cost in costs.values())
+    assert read(tmp_path / "table.parquet").records == tuple(module.copies(3))
+    assert len({record.checksum for record in module.copies(3)}) == 3
+    assert verify(tmp_path / "runs", [tmp_path / "table.parquet"]).faults == []
 
 
 def test_columns_are_drawn_in_the_shares_asked_for() -> None:

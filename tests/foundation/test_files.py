@@ -3,10 +3,11 @@ import math
 import os
 from pathlib import Path
 
+import psutil
 import pytest
 
 from prunability.foundation.errors import PrunabilityError, shown
-from prunability.foundation.files import expanded, replacing, updated, write
+from prunability.foundation.files import expanded, read, replacing, updated, write
 
 
 @pytest.mark.parametrize("before", [None, "", "{ damaged", "[]", "3"])
@@ -51,6 +52,23 @@ def test_links_devices_and_folders_are_left_as_they_are(tmp_path: Path) -> None:
         with pytest.raises(PrunabilityError, match=r"not a regular file.*name another"):
             write(tmp_path / name, b"new")
     assert (set(tmp_path.iterdir()), (tmp_path / "target").read_text()) == (before, "kept")
+
+
+def test_only_regular_files_are_read_and_no_pipe_is_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(content := os.urandom(100_000))
+    (tmp_path / "link").symlink_to("file")
+    assert read(tmp_path / "file") == read(tmp_path / "link") == content
+    (tmp_path / "dangling").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "pipe")
+    before = psutil.Process().num_fds()
+    for name in ("dangling", "pipe", "", "/dev/null"):
+        with pytest.raises(OSError, match="it is not a regular file"):
+            read(tmp_path / name)
+    with pytest.raises(FileNotFoundError):
+        read(tmp_path / "none")
+    with pytest.raises(NotADirectoryError):
+        read(tmp_path / "file" / "inside")
+    assert psutil.Process().num_fds() == before
 
 
 def test_homes_of_nobody_and_odd_names_are_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

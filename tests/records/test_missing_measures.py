@@ -18,7 +18,7 @@ from prunability.records.runner import complete, current, survey
 from prunability.records.schema import document
 from prunability.records.store import Measured, RunStore, UnusableError
 from prunability.records.tables import Origin, Published
-from prunability.records.workers import Workplace, lacking, measure_runs, train_runs
+from prunability.records.workers import Workplace, measure_runs, train_runs
 from prunability.report import transfer
 from prunability.studies.grid import Study
 
@@ -34,7 +34,7 @@ def test_a_new_measure_needs_no_training(
         return {"largest_weight": max(t.abs().max().item() for t in run.network.parameters())}
 
     before = survey(study, execution)
-    assert [lacking(record) for record in before.unmeasured] == [["largest_weight"]] * 3
+    assert [run.lacking for run in before.unmeasured] == [("largest_weight",)] * 3
     assert before.seconds_left is not None
     measured = complete(study, execution)
     store = RunStore(execution.runs)
@@ -63,8 +63,8 @@ def test_what_is_no_longer_a_measure_goes_and_what_is_random_has_its_error(
     store.path(record.config).unlink()
     store.save(replace(record, measures=old))
     stale = survey(study, execution)
-    assert [lacking(unmeasured) for unmeasured in stale.unmeasured] == [["path_norm"]]
-    assert np.isnan(runs_table(stale.unmeasured)["path_norm"][0])
+    assert [run.lacking for run in stale.unmeasured] == [("path_norm",)]
+    assert np.isnan(runs_table([store.load_known(record.config)])["path_norm"][0])
     result = CliRunner().invoke(app, ["status", "correlation", "-P", "smoke", "--runs", str(execution.runs)])
     assert "missing on 1 run: path_norm\n" in result.output
     assert complete(study, execution)[0].measures == record.measures

@@ -1,5 +1,7 @@
-"""A store is read once, whatever is asked of it."""
+"""A store is looked through once, whatever is asked of it, and records that are used are read once more."""
 
+import gc
+import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +13,8 @@ from prunability.cli import app
 from prunability.foundation.execution import Execution
 from prunability.measures import REGISTRY
 from prunability.records import tables
-from prunability.records.runner import complete
-from prunability.records.store import Record, RunStore
+from prunability.records.runner import completed, survey
+from prunability.records.store import Measured, Record, RunStore, UnusableError
 from prunability.records.tables import Published, table_path, write
 from prunability.report import session
 from prunability.report.session import open_session
@@ -34,28 +36,56 @@ def reads(table: Published, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return counted
 
 
-def once_each(study: Study) -> Counter[str]:
-    return Counter(run.hash for run in study.runs)
+def each(study: Study, times: int) -> Counter[str]:
+    return Counter([run.hash for run in study.runs] * times)
 
 
-@pytest.mark.parametrize("command", ["status", "run", "export"])
-def test_a_command_reads_each_record_of_a_finished_study_once(
-    made: tuple[Study, Execution], tmp_path: Path, reads: Counter[str], command: str
+@pytest.mark.parametrize(("command", "times"), [("status", 1), ("run", 1), ("export", 2)])
+def test_a_command_reads_each_record_of_a_finished_study_once_and_again_to_use_it(
+    made: tuple[Study, Execution], tmp_path: Path, reads: Counter[str], command: str, times: int
 ) -> None:
     study, execution = made
     arguments = [command, "correlation", "-P", "smoke", "--runs", str(execution.runs)]
     arguments += ["--records", str(tmp_path / "carried.parquet")] if command == "export" else []
     done = CliRunner().invoke(app, arguments)
     assert (done.exit_code, "6 of 6 runs" in done.output) == (0, True)
-    assert reads == once_each(study)
+    assert reads == each(study, times)
 
 
 def test_nothing_to_complete_is_seen_at_one_reading(made: tuple[Study, Execution], reads: Counter[str]) -> None:
-    complete(*made)
-    assert reads == once_each(made[0])
+    state = completed(survey(*made))
+    assert reads == each(made[0], 1)
+    assert [record.config for record in state.done] == list(made[0].runs)
+    assert state.done is state.done
+    assert reads == each(made[0], 2)
 
 
-def test_a_notebook_reads_each_record_once(
+def test_what_a_survey_keeps_of_a_record_is_small(made: tuple[Study, Execution]) -> None:
+    """A hundred thousand of them are to fit: neither record nor measures live on."""
+    gc.collect()
+    before = {id(found) for found in gc.get_objects() if type(found) in (Record, Measured)}
+    state = survey(*made)
+    gc.collect()
+    assert len(state.whole) == len(made[0].runs)
+    assert {id(found) for found in gc.get_objects() if type(found) in (Record, Measured)} <= before
+
+
+def test_a_record_that_goes_or_is_damaged_after_the_survey_is_told(
+    made: tuple[Study, Execution], fresh: Execution
+) -> None:
+    study, execution = made
+    shutil.copytree(execution.runs, fresh.runs, dirs_exist_ok=True)
+    path = RunStore(fresh.runs).path(study.runs[2])
+    gone, hurt = survey(study, fresh), survey(study, fresh)
+    path.write_bytes(path.read_bytes().replace(b"converged", b"unverged", 1))
+    with pytest.raises(UnusableError, match=rf"{path.name}: its content does not match its checksum"):
+        _ = hurt.done
+    path.unlink()
+    with pytest.raises(UnusableError, match=rf"{path.name}: it was here and is gone"):
+        _ = gone.done
+
+
+def test_a_notebook_looks_through_the_store_once_and_reads_each_record_once(
     made: tuple[Study, Execution], tmp_path: Path, reads: Counter[str]
 ) -> None:
     study, execution = made
@@ -63,7 +93,7 @@ def test_a_notebook_reads_each_record_once(
     opened.complete()
     opened.curves.example(opened.main())
     opened.provenance()
-    assert reads == once_each(study)
+    assert reads == each(study, 2)
 
 
 def test_status_reads_store_and_table_once_while_measures_and_runs_are_missing(
@@ -93,5 +123,5 @@ def test_status_reads_store_and_table_once_while_measures_and_runs_are_missing(
     said = CliRunner().invoke(app, ["status", "correlation", "-P", "smoke"]).output
     assert "3 of 6 runs trained, 3 of them lack measures, 3 missing" in said
     assert f"missing on 3 runs: {next(iter(REGISTRY.values())).measures[0].name}" in said
-    assert reads == once_each(study)
+    assert reads == each(study, 1)
     assert paths == [table_path(here.results, "correlation", "smoke")]

@@ -4,20 +4,33 @@ import math
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pyarrow import parquet
 
 from prunability.data.images import TITLES
 from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.execution import project_root
-from prunability.records import sources
+from prunability.records import sources, tables
 from prunability.records.schema import document, meaning
-from prunability.records.tables import METADATA, SIGNATURE, Published, find, read, row_of, table_path, write
+from prunability.records.tables import (
+    METADATA,
+    SIGNATURE,
+    Published,
+    _signature,
+    find,
+    read,
+    row_of,
+    table_path,
+    write,
+)
 
 
 def test_a_table_loses_nothing_but_weights(table: Published, tmp_path: Path) -> None:
@@ -32,6 +45,7 @@ def test_a_table_loses_nothing_but_weights(table: Published, tmp_path: Path) -> 
     frame = pd.read_parquet(tmp_path / "again.parquet")
     assert frame["run"].tolist() == [record.config.hash for record in whole.records]
     assert set(frame["data"]) == {"digits"}
+    assert frame["checksum"].tolist() == [record.checksum for record in whole.records]
     assert frame["result.test_loss"].isna().tolist() == [True] + [False] * 5
     assert frame["measures.path_norm.values.path_norm"][1] == drawn.measures["path_norm"].values["path_norm"]
 
@@ -103,6 +117,77 @@ def test_all_that_is_in_a_table_is_signed(
     _edited(path, edit, signed=True)
     with pytest.raises(PrunabilityError, match=r"table\.parquet.*\(its content does not match its checksum: .*\)$"):
         read(path)
+
+
+NUMBER = st.none() | st.floats(allow_nan=False)
+COLUMNS = st.one_of(
+    *(
+        st.builds(pa.array, st.lists(cell, min_size=4, max_size=4), st.just(kind))
+        for kind, cell in {
+            pa.float64(): NUMBER,
+            pa.int64(): st.none() | st.integers(-3, 3),
+            pa.bool_(): st.none() | st.booleans(),
+            pa.string(): st.none() | st.text(max_size=2),
+            pa.list_(pa.float64()): st.none() | st.lists(NUMBER, max_size=2),
+            pa.list_(pa.list_(pa.float64())): st.lists(st.lists(NUMBER, max_size=2), max_size=3),
+        }.items()
+    )
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(one=COLUMNS, other=COLUMNS, cuts=st.lists(st.integers(0, 4)))
+def test_a_signature_is_of_the_values_however_they_lie_in_memory(
+    one: pa.Array, other: pa.Array, cuts: list[int]
+) -> None:
+    """In pieces, from the middle of a larger array, or with whatever there is where a value is missing."""
+    ends = [0, *sorted(cuts), 4]
+    larger = pa.concat_arrays([one.slice(1), one, one])
+    pieces = [larger.slice(3 + begin, end - begin) for begin, end in pairwise(ends)]
+    signed = _signature(b"", pa.table({"a": one}))
+    assert _signature(b"", pa.table({"a": pa.chunked_array(pieces)})) == signed
+    same = (one.type, repr(one.to_pylist())) == (other.type, repr(other.to_pylist()))
+    assert (_signature(b"", pa.table({"a": other})) == signed) == same
+    assert _signature(b"", pa.table({"b": one})) != signed != _signature(b" ", pa.table({"a": one}))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (pa.array([0]), pa.array([0.0])),
+        (pa.array([0.0, None]), pa.array([None, 0.0])),
+        (pa.array([0.0]), pa.array([-0.0])),
+        (pa.array([[1.0], [2.0, 3.0]]), pa.array([[1.0, 2.0], [3.0]])),
+        (pa.array([[], None], pa.list_(pa.float64())), pa.array([None, []], pa.list_(pa.float64()))),
+        (pa.array([[[1.0]], [[2.0], [3.0]]]), pa.array([[[1.0], [2.0]], [[3.0]]])),
+        (pa.array([[[None, 1.0]]]), pa.array([[[1.0, None]]])),
+        (pa.array(["ab", "c"]), pa.array(["a", "bc"])),
+    ],
+)
+def test_what_has_the_same_bytes_is_told_apart(one: pa.Array, other: pa.Array) -> None:
+    assert _signature(b"", pa.table({"a": one})) != _signature(b"", pa.table({"a": other}))
+
+
+def test_what_is_not_there_does_not_count() -> None:
+    there, numbers = pa.py_buffer(b"\x05"), (pa.array([1.0, x, 3.0]).buffers()[1] for x in (0.0, 9.0))
+    one, other = (pa.Array.from_buffers(pa.float64(), 3, [there, values]) for values in numbers)
+    assert one.equals(other)
+    assert _signature(b"", pa.table({"a": one})) == _signature(b"", pa.table({"a": other}))
+
+
+def test_a_table_in_pieces_is_the_same_table(table: Published, tmp_path: Path) -> None:
+    """As another writer of Parquet may lay it out."""
+    write(path := tmp_path / "table.parquet", table)
+    parquet.write_table(parquet.read_table(path), path, row_group_size=2, compression="none", use_dictionary=False)
+    assert read(path) == table
+
+
+def test_a_table_of_many_runs_is_read_some_at_a_time(
+    table: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "AT_ONCE", 4)
+    write(path := tmp_path / "table.parquet", table)
+    assert read(path) == table
 
 
 def test_what_a_table_says_of_itself_is_signed(table: Published, tmp_path: Path) -> None:

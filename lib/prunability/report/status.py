@@ -4,33 +4,34 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 
-from prunability.analysis.tables import left_out, runs_table
+import pandas as pd
+
+from prunability.analysis.tables import left_out
 from prunability.measures import REGISTRY
 from prunability.records.runner import Snapshot
 from prunability.records.store import RunStore
 from prunability.records.tables import Published, table_path
-from prunability.records.workers import lacking
 
 
 def progress_lines(snapshot: Snapshot) -> Iterator[str]:
     """What is done, missing and left out, and how long the rest will take."""
-    study, execution = snapshot.study, snapshot.execution
-    records = [*snapshot.done, *snapshot.unmeasured]
+    study, execution, store = snapshot.study, snapshot.execution, RunStore(snapshot.execution.runs)
+    trained = [*snapshot.whole, *snapshot.unmeasured]
     yield (
-        f"{study.name}, {study.profile}, {study.data.title}: {len(records)} of {len(study.runs)} runs "
+        f"{study.name}, {study.profile}, {study.data.title}: {len(trained)} of {len(study.runs)} runs "
         f"trained, {len(snapshot.unmeasured)} of them lack measures, {len(snapshot.untrained)} missing"
     )
-    if begun := sum(RunStore(execution.runs).checkpoint(config).exists() for config in snapshot.untrained):
+    if begun := sum(store.checkpoint(config).exists() for config in snapshot.untrained):
         yield f"  {begun} of the missing {'is' if begun == 1 else 'are'} in training, kept as far as it went"
     if not execution.runs.is_dir():
         yield f"  there is no folder {execution.runs} yet"
-    missing = Counter(name for record in snapshot.unmeasured for name in lacking(record))
+    missing = Counter(name for run in snapshot.unmeasured for name in run.lacking)
     for name, number in missing.items():
         members = ", ".join(member.name for member in REGISTRY[name].measures)
         yield f"  missing on {number} run{'s' * (number > 1)}: {members}"
-    if records:
-        for reason, number in left_out(runs_table(records)).items():
-            yield f"  left out of the headline: {number} ({reason})"
+    ends = [(run.status, run.reason, run.config.training.stop_at_target) for run in trained]
+    for reason, number in left_out(pd.DataFrame(ends, columns=["status", "reason", "stop_at_target"])).items():
+        yield f"  left out of the headline: {number} ({reason})"
     seconds = snapshot.seconds_left
     if seconds is None:
         yield "  time left: not known before a first run is finished"
