@@ -15,7 +15,7 @@ from prunability.report.site.published import Published, published
 from prunability.report.site.sheets import sheet
 
 # Pages of the project's folder that are pages of the site too.
-PAGES = ("CALIBRATION.md", "CHANGELOG.md", "CLUSTER.md", "CONTRIBUTING.md")
+PAGES = ("CALIBRATION.md", "CHANGELOG.md", "CLUSTER.md", "CONTRIBUTING.md", "SCALE.md")
 
 
 def draw(workers: int = 0) -> None:
