@@ -127,13 +127,11 @@ class RunStore:
         """The record of a run that was found finished.
 
         Raises:
-            UnusableError: it is gone since, or as :meth:`load` says.
-            PrunabilityError: the folder cannot be read.
+            UnusableError: it is gone since; and what :meth:`load` raises.
         """
         if (record := self.load(config)) is None:
             raise UnusableError(f"{self.path(config)}: it was here and is gone; the same command makes it again")
-        # The two are equal, and one is enough.
-        return replace(record, config=config)
+        return replace(record, config=config)  # the two are equal, and one is enough
 
     def has_weights(self, record: Record) -> bool:
         """Whether the weights of a record are here; those that were imported come without."""
