@@ -20,6 +20,7 @@ from prunability.cli.app import (
     published,
 )
 from prunability.foundation.engines import open_engine
+from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.execution import seconds_of
 from prunability.foundation.files import expanded
 from prunability.records.runner import completed, survey
@@ -53,7 +54,12 @@ def run(
             if snapshot.untrained:
                 table, _ = published(study, profile, execution)
                 echo(published_lines(snapshot, table))
-            echo(progress_lines(completed(snapshot, until, chosen)))
+            try:
+                done = completed(snapshot, until, chosen)
+            except PrunabilityError:
+                echo(progress_lines(survey(snapshot.study, execution)))
+                raise
+            echo(progress_lines(done))
 
 
 def _everywhere(data: str) -> str:

@@ -111,6 +111,8 @@ def replacing(path: Path) -> Iterator[Path]:
         with partial.open("rb+") as stream:
             os.fsync(stream.fileno())
         partial.replace(path)
+    except OSError as error:  # said of the file that was meant
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         partial.unlink(missing_ok=True)
 

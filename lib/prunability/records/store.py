@@ -92,6 +92,7 @@ def _fields(part: Result | Measured) -> dict[str, Any]:
 # The file of a record: its canonical JSON but for the last brace, then the checksum of it.
 WRITTEN = re.compile(rb'(.*),"checksum":"([0-9a-f]{64})"}\n', re.DOTALL)
 # What weights are that were damaged, edited, or are of another training.
+TRAINED_AGAIN = "delete it: the record stays, and the run is trained again once it lacks a measure"
 NOT_THE_RECORDS = "it does not match the checksum in the run's record"
 # What a record must hold: it reads one, or says which field is wrong.
 SCHEMA = TypeAdapter(Record)
@@ -195,14 +196,14 @@ class RunStore:
         try:
             content = read(path)
             if hashlib.sha256(content).hexdigest() != record.weights:
-                raise damaged(path, NOT_THE_RECORDS)
+                raise weightless(path, NOT_THE_RECORDS)
             tensors = load(content)
         except FileNotFoundError as error:
-            raise damaged(path, "the weights of this run are not here, only its record") from error
+            raise UnusableError(f"{path}: the weights of this run are not here, only its record") from error
         except OSError as error:
-            raise damaged(path, f"it cannot be read ({error.strerror})") from error
+            raise weightless(path, f"it cannot be read ({error.strerror})") from error
         except SafetensorError as error:
-            raise damaged(path, str(error)) from error
+            raise weightless(path, str(error)) from error
         return _part(tensors, "initial."), _part(tensors, "final.")
 
     def _weights(self, config: RunConfig, checksum: str) -> Path:
@@ -289,6 +290,11 @@ def _signed(text: bytes) -> tuple[bytes, str]:
 
 def _part(tensors: dict[str, torch.Tensor], prefix: str) -> State:
     return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+
+
+def weightless(path: Path, why: str) -> UnusableError:
+    """What is wrong with a run's weights, and how to mend it: its record is whole."""
+    return UnusableError(f"{path}: {why}. It is not used; {TRAINED_AGAIN}")
 
 
 def damaged(path: Path, why: str) -> UnusableError:

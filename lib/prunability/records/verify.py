@@ -12,7 +12,7 @@ from prunability.foundation.files import not_regular
 from prunability.measures import REGISTRY
 from prunability.records import tables
 from prunability.records.locks import in_work
-from prunability.records.store import NOT_THE_RECORDS, Record, RunStore, read_record
+from prunability.records.store import NOT_THE_RECORDS, TRAINED_AGAIN, Record, RunStore, read_record
 from prunability.records.workers import beyond, untrained
 from prunability.training import checkpoints
 
@@ -25,7 +25,6 @@ KINDS = {
 }
 DELETE = "delete it"
 MADE_AGAIN = "delete or move it and {run}.*.safetensors, and `prunability run` makes the run again"
-TRAINED_AGAIN = f"{DELETE}: the record stays, and the run is trained again once it lacks a measure"
 BEGUN_ANEW = f"{DELETE}, or leave it: the training begins anew"
 
 

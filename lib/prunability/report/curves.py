@@ -1,6 +1,6 @@
 """Loss curves of a study's networks: from their records, else from their weights, and then kept."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -13,7 +13,7 @@ from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.execution import Execution
 from prunability.measures import TrainedRun
 from prunability.measures.search import PRUNERS, RESOLUTION, Pruner
-from prunability.records.store import Record, RunStore
+from prunability.records.store import Record, RunStore, UnusableError
 from prunability.report.example import POINTS, Example, example_of, loss_curve, median_first, tolerance_curves
 from prunability.studies import Study
 from prunability.training.loop import DTYPES, one_thread
@@ -32,7 +32,12 @@ class Curves:
         record = self.records[self.places[run]]
         if {f"{pruner}_{resolution}" for pruner in pruners} <= set(record.curves):
             return True
-        return self.study.source is not None and self.store.has_weights(record)
+        if self.study.source is None:
+            return False
+        with suppress(UnusableError):  # damaged ones are as good as none; `prunability verify` names them
+            self.store.load_weights(record)
+            return True
+        return False
 
     def of(self, run: str, pruner: Pruner, resolution: int) -> list[float]:
         """L(φ(w, g/resolution)) of a run, by its hash, in nats for g = 1 … resolution."""
@@ -55,13 +60,13 @@ class Curves:
 
     def example(self, table: pd.DataFrame) -> Example:
         """The curves of the network whose prunability is the median, or the nearest to it that can be drawn."""
-        rows = [row for row in median_first(table) if self.drawable(str(row["run"]), PRUNERS, POINTS)]
+        rows = (row for row in median_first(table) if self.drawable(str(row["run"]), PRUNERS, POINTS))
         return example_of(self._first(rows), self.of, self.study.hyperparameters)
 
     def tolerances(self, table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         """The magnitude pruner's curves on either side of the threshold, and the tolerances' limits there."""
         drawable = table[[self.drawable(run, ["magnitude"], RESOLUTION) for run in table["run"]]]
-        self._first([row for _, row in drawable.iterrows()])
+        self._first(row for _, row in drawable.iterrows())
         chosen = widths.beside(drawable, widths.interpolation_threshold(table))
         return tolerance_curves(drawable.set_index("run", drop=False).loc[chosen], self.of)
 
@@ -72,10 +77,11 @@ class Curves:
         else:
             self.example(table)
 
-    def _first(self, rows: Sequence[pd.Series]) -> pd.Series:
-        if not rows:
+    def _first(self, rows: Iterator[pd.Series]) -> pd.Series:
+        row = next(rows, None)
+        if row is None:
             raise PrunabilityError(
                 f"{self.study.name}, {self.study.profile}: no network can be drawn. Neither curves nor weights are "
                 "here: export the runs anew where their weights are"
             )
-        return rows[0]
+        return row

@@ -20,6 +20,7 @@ def progress_lines(snapshot: Snapshot) -> Iterator[str]:
     yield (
         f"{study.name}, {study.profile}, {study.data.title}: {len(trained)} of {len(study.runs)} runs "
         f"trained, {len(snapshot.unmeasured)} of them lack measures, {len(snapshot.untrained)} missing"
+        + (f", {len(snapshot.unusable)} whose records cannot be used" if snapshot.unusable else "")
     )
     if begun := sum(store.checkpoint(config).exists() for config in snapshot.untrained):
         yield f"  {begun} of the missing {'is' if begun == 1 else 'are'} in training, kept as far as it went"
