@@ -16,6 +16,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,13 @@ from prunability.studies import open_study
 MARK = "PRUNABILITY_KILLS"
 # Seconds: the longest a command takes, the longest an orphan lives, and the latest a kill comes.
 LONGEST, ORPHAN, LATEST = 600.0, 15.0, 25.0
+
+
+def said_by(process: psutil.Process, words: str) -> bool:
+    """Whether a process's command has the words, as far as can be seen: processes come and go meanwhile."""
+    with suppress(psutil.Error):
+        return words in " ".join(process.cmdline())
+    return False
 
 
 class Round:
@@ -64,7 +72,7 @@ class Round:
         for process in psutil.process_iter():
             try:
                 mine = process.environ().get(MARK) == self.mark and process.status() != psutil.STATUS_ZOMBIE
-                if mine and words in " ".join(process.cmdline()):
+                if mine and said_by(process, words):
                     found.append(process)
             except psutil.Error:
                 continue
@@ -117,7 +125,7 @@ def cluster(here: Round, scheduler: str) -> str:
     command = here.start(*SWEEP, "--engine", "dask", "--scheduler", scheduler)
     own = psutil.Process()
     # A nanny's process starts a worker's.
-    killed = here.kill(lambda: [p for p in own.children() if "spawn_main" in " ".join(p.cmdline())], command)
+    killed = here.kill(lambda: [p for p in own.children() if said_by(p, "spawn_main")], command)
     here.finish(command, 0)
     return "a dask worker" if killed else "nobody"
 
