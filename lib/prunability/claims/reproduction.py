@@ -14,8 +14,9 @@ from prunability.claims.words import markdown
 from prunability.foundation.errors import PrunabilityError
 from prunability.measures import HEADLINE_MEASURE
 from prunability.records.sources import of_study as records_of_study
-from prunability.records.store import Record, processor_of
+from prunability.records.store import Record
 from prunability.records.tables import Published
+from prunability.records.workers import processor_of
 from prunability.studies import Study
 from prunability.training.config import VERSION
 

@@ -261,12 +261,6 @@ def checksum_of(records: Iterable[Record]) -> str:
     return digest(sorted(record.checksum for record in records))
 
 
-def processor_of(record: Record) -> str:
-    """What a run was made on: the GPU or the processor, as far as its record says."""
-    made = record.environment
-    return str(made["device"]) if made["device"] != "cpu" else str(made.get("processor", made["machine"]))
-
-
 def text_of(record: Record) -> bytes:
     """What the file of a record holds: its canonical JSON, and the checksum of that as the last field."""
     made = {"seconds": record.seconds, "environment": record.environment, "curves": record.curves}

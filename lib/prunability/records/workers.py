@@ -185,6 +185,12 @@ def _measured(record: Record, run: TrainedRun, name: str) -> Record:
     )
 
 
+def processor_of(record: Record) -> str:
+    """What a run was made on: the GPU or the processor, as far as its record says."""
+    made = record.environment
+    return str(made["device"]) if made["device"] != "cpu" else str(made.get("processor", made["machine"]))
+
+
 def environment(device: torch.device, title: str) -> dict[str, str]:
     """What made a result: versions, machine, device, arithmetic in force, the data set's name."""
     tf32 = {"tf32": os.environ["NVIDIA_TF32_OVERRIDE"]} if device.type == "cuda" else {}

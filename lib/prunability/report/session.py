@@ -23,8 +23,9 @@ from prunability.foundation.errors import Interrupted, PrunabilityError, explain
 from prunability.foundation.execution import Execution, project_root
 from prunability.foundation.files import expanded, writable
 from prunability.records.sources import Chosen, From, Gathered, choose, gather, origin_of
-from prunability.records.store import Record, checksum_of, processor_of
+from prunability.records.store import Record, checksum_of
 from prunability.records.tables import table_path
+from prunability.records.workers import processor_of
 from prunability.report.curves import Curves
 from prunability.report.figures import style
 from prunability.studies import Study, find_profile
