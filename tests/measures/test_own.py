@@ -170,9 +170,13 @@ BAD: list[tuple[str, str, Callable[[], object]]] = [
     ("no images", r"labels must be \[N\] for images \[0, 8\]", lambda: ask(X[:0], Y[:0])),
     ("uint8", "images are torch.uint8, the network's weights torch.float32", lambda: ask(X.to(torch.uint8), Y)),
     ("NaN", "the training loss is nan", lambda: ask(X * math.nan, Y)),
-    ("triples", "pairs of images and labels are needed", lambda: ask([(X, Y, Y)], None)),
-    ("empty loader", "pairs of images and labels are needed", lambda: ask([], None)),
-    ("labels twice", "labels come with the images", lambda: ask([(X, Y)], Y)),
+    ("triples", "pairs of images and labels, all tensors", lambda: ask([(X, Y, Y)], None)),
+    ("empty loader", "pairs of images and labels, all tensors", lambda: ask([], None)),
+    ("labels twice", "images are a list: give a tensor", lambda: ask([(X, Y)], Y)),
+    ("numpy images", "images are a ndarray: give a tensor", lambda: ask(X.numpy(), Y)),
+    ("numpy labels", "labels are a ndarray: give a tensor", lambda: ask(X, Y.numpy())),
+    ("a number", "pairs of images and labels, all tensors", lambda: ask(3, None)),
+    ("no tensors", "pairs of images and labels, all tensors", lambda: ask([([1.0], [0])], None)),
     ("tolerance", "tolerance: a tolerance must be positive, got -1", lambda: ask(X, Y, tolerance=-1)),
     ("tolerance NaN", "tolerance: a tolerance must be positive", lambda: ask(X, Y, tolerance=math.nan)),
     ("pruner", "pruner 'best' is none of magnitude, layerwise, random", lambda: ask(X, Y, pruner="best")),
@@ -180,7 +184,7 @@ BAD: list[tuple[str, str, Callable[[], object]]] = [
 ]
 
 
-def ask(images: Any = X, labels: Tensor | None = None, **options: Any) -> object:
+def ask(images: Any = X, labels: Any = None, **options: Any) -> object:
     return pr.prunability(Curved().eval(), images, labels, **options)
 
 

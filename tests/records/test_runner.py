@@ -213,3 +213,15 @@ def test_what_bfloat16_was_trusted_to_is_in_the_record(
     noted = {key: value for key, value in record.environment.items() if key.startswith("bfloat16")}
     assert noted == {"bfloat16_error_magnitude": 0.03}
     assert f"environment.{next(iter(noted))}" in FIELDS
+
+
+def test_what_another_kind_of_device_took_says_nothing_of_this_one(
+    study: Study, execution: Execution, tmp_path: Path
+) -> None:
+    records = complete(replace(study, runs=study.runs[:1]), execution)
+    assert (survey(study, execution).seconds_left or 0) > 0
+    carried = execution.model_copy(update={"runs": tmp_path / "carried"})
+    for record in records:
+        RunStore(carried.runs).save(replace(record, environment=record.environment | {"device": "a GPU"}))
+    there = survey(study, carried)
+    assert (len(there.whole), len(there.untrained), there.seconds_left) == (1, 2, None)

@@ -22,12 +22,22 @@ def test_copies_are_made_once_and_kept_with_what_was_done_in_them(tmp_path: Path
     assert copy.read_text() == "worked on"
     source.write_text("second")
     (said,) = lab.copies({"01_a": source}, folder)
-    (kept,) = folder.glob("01_a_before_*.ipynb")
+    (kept,) = folder.glob("01_a_kept_*.ipynb")
     assert (copy.read_text(), kept.read_text()) == ("second", "worked on")
     assert kept.name in said
     copy.unlink()
     assert lab.copies({"01_a": source}, folder) == []
     assert copy.read_text() == "second"
+    # One that nobody worked on is just replaced; one that was is kept, whichever names are taken.
+    source.write_text("third")
+    assert lab.copies({"01_a": source}, folder) == []
+    for number, content in enumerate(("first", "second", "third")):
+        copy.write_text(f"worked on {number}")
+        source.write_text(content)
+        lab.copies({"01_a": source}, folder)
+    assert sorted(path.read_text() for path in folder.glob("*kept*")) == [
+        "worked on", *(f"worked on {number}" for number in range(3)),
+    ]  # fmt: skip
 
 
 def test_there_is_a_copy_of_every_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

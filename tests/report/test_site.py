@@ -132,6 +132,16 @@ def test_code_is_folded_and_prose_is_not(html: Path) -> None:
     assert "What prunability is" in outside
 
 
+def test_a_folder_of_somebody_elses_is_left_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "thesis.tex").write_text("years")
+    with pytest.raises(PrunabilityError, match=r"holds other things.*name a new folder"):
+        build.build(tmp_path)
+    with pytest.raises(PrunabilityError, match="holds other things"):
+        build.build(tmp_path / "source" / "thesis.tex")
+    assert (tmp_path / "source" / "thesis.tex").read_text() == "years"
+
+
 def test_what_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(PrunabilityError, match="no notebook was executed yet"):
         published(tmp_path)
@@ -175,8 +185,12 @@ def test_in_a_browser_no_error_and_no_sideways_scrolling(
         assert int(found[2]) > 3 or path.name != "method.html"
 
 
-def test_the_readme_tells_todays_verdicts() -> None:
+def test_the_readme_tells_todays_verdicts(tmp_path: Path) -> None:
     text = (project_root() / "README.md").read_text(encoding="utf-8")
     assert front.readme(text, PROFILES) == text, "make site renews it"
+    stale = tmp_path / "README.md"
+    stale.write_text(text.replace("supported, n", "unheard of, n"), encoding="utf-8")
+    build.renew(stale)
+    assert stale.read_text(encoding="utf-8") == text
     for profile in PROFILES:
         assert f"figures/{profile.profile}/prunability_vs_test_loss.png" in text

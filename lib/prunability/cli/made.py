@@ -64,6 +64,7 @@ def site(target: Annotated[str, typer.Argument(help="Its folder.")] = "site", wo
         from prunability.report.site import build  # noqa: PLC0415  (needs Sphinx and Jupyter)
 
         build.draw(workers)
+        build.renew(project_root() / "README.md")
         typer.echo(f"wrote {build.build(folder)}")
 
 

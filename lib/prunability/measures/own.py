@@ -198,17 +198,25 @@ def _checked(
 def _examples(images: Images, labels: Tensor | None) -> tuple[Tensor, Tensor]:
     if not isinstance(images, Tensor):
         if labels is not None:
-            raise PrunabilityError("labels come with the images where these are no tensor: leave them out")
-        pairs = list(images)
-        if not pairs or any(len(pair) != 2 for pair in pairs):
-            raise PrunabilityError("pairs of images and labels are needed, such as a DataLoader gives")
+            raise PrunabilityError(
+                f"images are a {type(images).__name__}: give a tensor; or pairs of images and labels, and no labels"
+            )
+        pairs = list(images) if isinstance(images, Iterable) else []
+        if not pairs or not all(_is_pair(pair) for pair in pairs):
+            raise PrunabilityError("pairs of images and labels, all tensors, are needed, as of a DataLoader")
         images, labels = (torch.cat(part) for part in zip(*pairs, strict=True))
+    if labels is not None and not isinstance(labels, Tensor):
+        raise PrunabilityError(f"labels are a {type(labels).__name__}: give a tensor")
     if labels is None or labels.dim() != 1 or len(labels) != len(images) or not len(images):
         found = "none" if labels is None else list(labels.shape)
         raise PrunabilityError(f"labels must be [N] for images {list(images.shape)}, found {found}")
     if labels.is_floating_point():
         raise PrunabilityError("labels must be whole numbers, the classes")
     return images, labels.long()
+
+
+def _is_pair(found: object) -> bool:
+    return isinstance(found, list | tuple) and len(found) == 2 and all(isinstance(part, Tensor) for part in found)
 
 
 def _tolerance(tolerance: float | Tolerance) -> Tolerance:

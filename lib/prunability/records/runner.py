@@ -122,9 +122,11 @@ def survey(study: Study, execution: Execution) -> Snapshot:
             missing.append(config)
             continue
         (unmeasured if lacks else whole).append(Trained(config, record.result.status, record.result.reason, lacks))
-        for name, taken in record.seconds.items():
-            seconds[name] += taken
-        times.update(record.seconds.keys())
+        # What another kind of device took says nothing of this one.
+        if (record.environment.get("device") == "cpu") == (execution.torch_device.type == "cpu"):
+            for name, taken in record.seconds.items():
+                seconds[name] += taken
+            times.update(record.seconds.keys())
     means = {name: total / times[name] for name, total in seconds.items()}
     return Snapshot(study, execution, whole, missing, unmeasured, unusable, means)
 

@@ -1,5 +1,6 @@
 """Copies of the notebooks to work on, so that what is committed stays as it is."""
 
+import itertools
 import shutil
 from collections.abc import Mapping
 from hashlib import sha256
@@ -15,7 +16,7 @@ MADE_OF = ".made_of.json"
 def copies(notebooks: Mapping[str, Path], folder: Path) -> list[str]:
     """Copy notebooks into a folder, where they are not there yet; returns what is to be said of it.
 
-    A copy of an older notebook is kept under another name, with whatever was done in it, and a new one made.
+    A copy of an older notebook that was worked on is kept under another name, and a new one made.
     """
     said = []
     with updated(folder / MADE_OF) as made_of:
@@ -24,8 +25,9 @@ def copies(notebooks: Mapping[str, Path], folder: Path) -> list[str]:
             now = sha256(content).hexdigest()
             if copy.exists() and made_of.get(name) == now:
                 continue
-            if copy.exists():
-                kept = copy.with_name(f"{name}_before_{now[:8]}.ipynb")
+            if copy.exists() and sha256(copy.read_bytes()).hexdigest() != made_of.get(name):
+                names = (copy.with_name(f"{name}_kept_{number}.ipynb") for number in itertools.count(1))
+                kept = next(path for path in names if not path.exists())
                 shutil.move(copy, kept)
                 said.append(f"{path.name} has changed: your copy is {kept.name} now")
             write(copy, content)

@@ -18,6 +18,17 @@ from prunability.report.site.sheets import sheet
 PAGES = ("CALIBRATION.md", "CHANGELOG.md", "CLUSTER.md", "CONTRIBUTING.md", "SCALE.md")
 
 
+# What a folder holds whose contents are the site's, to be made anew.
+OURS = ".prunability-site"
+
+
+def renew(readme: Path) -> None:
+    """Write today's answer and verdicts into the README, where they are others."""
+    text = readme.read_text(encoding="utf-8")
+    if (now := front.readme(text, published(project_root() / "figures"))) != text:
+        write(readme, now)
+
+
 def draw(workers: int = 0) -> None:
     """Draw the figures of the published profiles as PDF and SVG too, where they are not."""
     for profile in published(project_root() / "figures"):
@@ -39,8 +50,7 @@ def sources(target: Path) -> None:
     write(target / "gallery.md", front.gallery(profiles))
     measures = (root / "MEASURES.md").read_text(encoding="utf-8")
     write(target / "measures.md", front.measures(measures))
-    readme = front.readme((root / "README.md").read_text(encoding="utf-8"), profiles)
-    write(root / "README.md", readme)
+    readme = (root / "README.md").read_text(encoding="utf-8")
     for name, heading in (("own-network", "Your own network"), ("own-images", "Your own images")):
         write(target / f"{name}.md", section(readme, heading))
     for name in PAGES:
@@ -82,11 +92,15 @@ def build(target: Path) -> Path:
     """Make the site below a folder; returns its first page.
 
     Raises:
-        PrunabilityError: Sphinx is not installed, nothing is published, or Sphinx warned of something.
+        PrunabilityError: Sphinx is not installed, the folder holds what is not the site's, nothing is published, or
+            Sphinx warned of something.
     """
     if find_spec("sphinx") is None:
         raise PrunabilityError("the site needs Sphinx: pip install 'prunability[docs]'")
+    if target.exists() and not (target / OURS).exists() and (not target.is_dir() or any(target.iterdir())):
+        raise PrunabilityError(f"site: {target} holds other things, which are left as they are; name a new folder")
     writable(target, "site")
+    write(target / OURS, "")
     source, html = target / "source", target / "html"
     for folder in (source, html):
         shutil.rmtree(folder, ignore_errors=True)
