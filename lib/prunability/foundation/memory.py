@@ -17,4 +17,7 @@ def uncollected() -> Iterator[None]:
         yield
     finally:
         if searching:
+            # What was made is of the oldest generation at once: the next search does not begin with all of it.
+            gc.freeze()
+            gc.unfreeze()
             gc.enable()

@@ -111,6 +111,7 @@ def survey(study: Study, execution: Execution) -> Snapshot:
     unmeasured: list[Trained] = []
     missing, unusable = [], []
     seconds, times = defaultdict[str, float](float), Counter[str]()
+    on_cpu = execution.torch_device.type == "cpu"
     for config in study.runs:
         try:
             record = usable(store, config)
@@ -123,7 +124,7 @@ def survey(study: Study, execution: Execution) -> Snapshot:
             continue
         (unmeasured if lacks else whole).append(Trained(config, record.result.status, record.result.reason, lacks))
         # What another kind of device took says nothing of this one.
-        if (record.environment.get("device") == "cpu") == (execution.torch_device.type == "cpu"):
+        if (record.environment.get("device") == "cpu") == on_cpu:
             for name, taken in record.seconds.items():
                 seconds[name] += taken
             times.update(record.seconds.keys())

@@ -7,7 +7,8 @@ import pyarrow as pa
 
 from prunability.measures import REGISTRY, all_measures
 from prunability.measures.search import Pruner
-from prunability.records.tables import Published, row_of
+from prunability.records.columns import columns_of
+from prunability.records.tables import OF_ROWS, Published
 
 FIELDS = {
     "data": "name of the images",
@@ -71,9 +72,8 @@ def document(table: Published) -> str:
         for record in records
     )
     seconds = sum(sum(record.seconds.values()) for record in records)
-    columns: dict[str, object] = {"data": origin.data.title}
-    columns |= {name: value for record in records for name, value in row_of(record).items()}
-    rows = [f"| `{name}` | {_type(value)} | {meaning(name)} |" for name, value in sorted(columns.items())]
+    columns = columns_of(records) | {name: [""] for name in OF_ROWS}
+    rows = [f"| `{name}` | {_type(values)} | {meaning(name)} |" for name, values in sorted(columns.items())]
     return "\n".join(
         [
             f"# {origin.study}, profile {origin.profile}: {origin.data.title}",
@@ -121,5 +121,5 @@ def meaning(column: str) -> str:
     return f"{'standard error of ' if kind == 'standard_errors' else ''}{text}, in {known.unit}"
 
 
-def _type(value: object) -> str:
-    return str(pa.array([value]).type).replace("element: ", "").replace("item: ", "")
+def _type(values: list[object]) -> str:
+    return str(pa.array(values).type).replace("element: ", "").replace("item: ", "")

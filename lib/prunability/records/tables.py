@@ -1,7 +1,6 @@
 """Tables of finished runs, published or carried from store to store: lossless but for the weights.
 
-A row is a run. Columns are the fields of its record, nested names joined by points: ``config.network.width``,
-``result.test_loss``, ``measures.path_norm.values.path_norm``. A field that a record lacks is null.
+A row is a run, its columns the fields of its record.
 
 What was found has a checksum in its row. A table has one over all that is in it, in its metadata: over seconds,
 environment, curves, names and the order of rows too. Tables from before that was written lack it and are read all
@@ -10,35 +9,32 @@ the same, for what is published stays the file that it is; all other checks are 
 
 import hashlib
 import json
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 from pyarrow import parquet
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import to_json
 
 from prunability.data.images import TITLES, DataFacts
 from prunability.foundation.errors import PrunabilityError, explain
 from prunability.foundation.execution import PACKAGE
 from prunability.foundation.files import canonical, digest, replacing
 from prunability.foundation.memory import uncollected
+from prunability.records.columns import AT_ONCE, columns_of, texts
 from prunability.records.store import SCHEMA, Record
 from prunability.training.config import VERSION
-from prunability.training.course import Result
 
 METADATA, SIGNATURE = b"prunability", b"prunability.sha256"
 # What a record must say of how it was made.
 MADE_BY = {"data", "device", "machine", "python", "torch"}
 MEND = "Restore it, or export it anew"
-RESULT = [field.name for field in fields(Result)]
+# The fields of a record that its checksum is of.
+CONTENT = {"config", "result", "measures", "weights"}
 # The columns of a row that are no fields of its record.
 OF_ROWS = ["run", "data", "checksum"]
-# Rows that are made records of at a time.
-AT_ONCE = 1_000
 NOT_WHOLE = "it is not a whole table of runs, as `export` writes it"
 
 
@@ -92,16 +88,18 @@ def table_path(results: Path, study: str, profile: str) -> Path:
 
 def write(path: Path, table: Published) -> None:
     """Write a table, atomically; the same records give the same bytes."""
-    columns = defaultdict[str, list[Any]](lambda: [None] * len(table.records))
-    for place, record in enumerate(table.records):
-        for name, value in row_of(record).items():
-            columns[name][place] = value
+    with uncollected():
+        columns = columns_of(table.records)
+    columns["run"] = [record.config.hash for record in table.records]
     columns["data"] = [table.origin.data.title] * len(table.records)
+    made = pa.table(columns)
+    made = made.append_column("checksum", [_checksums(made)])
+    made = made.select(sorted(made.column_names, key=_order))
     facts = json.dumps(asdict(table.origin) | {"data": table.origin.data._asdict()}, ensure_ascii=False).encode()
-    made = pa.table({name: columns[name] for name in sorted(columns, key=_order)})
     written = made.replace_schema_metadata({METADATA: facts, SIGNATURE: _signature(facts, made)})
+    repeated = [field.name for field in made.schema if not pa.types.is_floating(field.type)]
     with replacing(path) as partial:
-        parquet.write_table(written, partial, compression="zstd")
+        parquet.write_table(written, partial, compression="zstd", use_dictionary=repeated)
 
 
 def read(path: Path) -> Published:
@@ -126,7 +124,9 @@ def read(path: Path) -> Published:
             raise KeyError(*lacking)
         runs = content["run"].to_pylist()
         with uncollected():
-            records = tuple(_records(content.drop_columns(OF_ROWS)))
+            batches = content.drop_columns(OF_ROWS).to_batches(max_chunksize=AT_ONCE)
+            # As a record's text is read, types and all.
+            records = tuple(SCHEMA.validate_json(text) for batch in batches for text in texts(batch))
         _are(runs, records)
         if SIGNATURE not in metadata:
             _match(content["checksum"].to_pylist(), records)
@@ -142,6 +142,13 @@ def read(path: Path) -> Published:
     except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
         why = f"it has no {error}" if isinstance(error, KeyError) else str(error)
         raise PrunabilityError(f"{path}: {NOT_WHOLE} ({why})") from error
+
+
+def _checksums(table: pa.Table) -> list[str]:
+    """The checksum of what was found in each row, as :attr:`Record.checksum`."""
+    content = table.select([name for name in table.column_names if name.partition(".")[0] in CONTENT])
+    batches = content.to_batches(max_chunksize=AT_ONCE)
+    return [hashlib.sha256(text.encode()).hexdigest() for batch in batches for text in texts(batch)]
 
 
 def _signature(facts: bytes, table: pa.Table) -> bytes:
@@ -227,59 +234,6 @@ def find(results: Path, study: str, profile: str) -> Published | None:
         own = f"{table.origin.study}, {table.origin.profile}"
         raise PrunabilityError(f"{path}: it is a table of {own}, not of {study}, {profile}. {MEND}")
     return table
-
-
-def row_of(record: Record) -> dict[str, Any]:
-    """The columns of a record: its hash and its checksum, and all its fields but those that are empty."""
-    content = record.content()
-    # The record's own checksum, of the content at hand.
-    row: dict[str, Any] = {"run": record.config.hash, "checksum": digest(content)}
-    made = {"seconds": record.seconds, "environment": record.environment, "curves": record.curves}
-    _flatten(content | made, "", row)
-    return row
-
-
-def _flatten(raw: dict[str, Any], above: str, row: dict[str, Any]) -> None:
-    for name, value in raw.items():
-        if isinstance(value, dict):
-            _flatten(value, f"{above}{name}.", row)
-        elif value is not None:
-            row[above + name] = value
-
-
-def _parts(name: str) -> list[str]:
-    """The names that a column's is joined of; a measure's own may hold a point, as in absolute_0.1."""
-    return name.split(".", 3 if name.startswith("measures.") else -1)
-
-
-def _records(table: pa.Table) -> Iterator[Record]:
-    """The records in the rows of a table; some at a time, for their values take more room than the table.
-
-    Raises:
-        ValidationError: one has not what a record must hold.
-    """
-    for some in table.to_batches(max_chunksize=AT_ONCE):
-        for row in _nested({tuple(_parts(name)): column for name, column in some.to_pydict().items()}):
-            # A diverged run has no losses, and no measures.
-            whole = {"measures": {}, **row, "result": dict.fromkeys(RESULT) | row.get("result", {})}
-            # As a record's text is read, types and all.
-            yield SCHEMA.validate_json(to_json(whole))
-
-
-def _nested(columns: Mapping[tuple[str, ...], list[Any]]) -> list[dict[str, Any]]:
-    """Rows as records have them, from columns by where they belong, from the outermost name to the innermost."""
-    fields: dict[str, list[Any]] = {}
-    inner = defaultdict[str, dict[tuple[str, ...], list[Any]]](dict)
-    for (name, *parts), column in columns.items():
-        if parts:
-            inner[name][tuple(parts)] = column
-        else:
-            fields[name] = column
-    fields |= {name: [row or None for row in _nested(below)] for name, below in inner.items()}
-    names, rows = list(fields), zip(*fields.values(), strict=True)
-    if not any(None in column for column in fields.values()):
-        return [dict(zip(names, row, strict=True)) for row in rows]
-    return [{name: value for name, value in zip(names, row, strict=True) if value is not None} for row in rows]
 
 
 def _order(name: str) -> tuple[int, str]:
