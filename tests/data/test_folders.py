@@ -202,11 +202,12 @@ def test_what_is_no_image_is_counted(folder: Path, tmp_path: Path, load: Callabl
         (hidden / "000.png").write_bytes(PICTURE)
     for beside in ("train.csv", "validation", ".git"):
         (folder / beside).mkdir()
-    (folder / "train" / "ant" / "empty").mkdir()
+    for empty in ("empty", "xx.png"):  # of which one would be missed
+        (folder / "train" / "ant" / empty).mkdir()
     for place in (folder, pack(folder, tmp_path / "packed.tar")):
         found = load(place)
         assert found.checksum == before.checksum
-        assert found.left_out == "5 files that are no images are left out, such as train/ant/.DS_Store"
+        assert found.left_out == "6 files that are no images are left out, such as train/ant/.DS_Store"
     told = CliRunner().invoke(app, ["images", f"folder:{folder}"])
     assert told.exit_code == 0
     assert found.left_out in told.output.splitlines()

@@ -1,5 +1,6 @@
 """SIGTERM and the loss of the terminal end a command as Ctrl-C does: with one line, workers and kernels too."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -25,10 +26,14 @@ def has_kernel(process: psutil.Process) -> bool:
     return False
 
 
-def ended(how: signal.Signals, ready: Callable[[], bool], *arguments: str) -> str:
-    """What a command says that gets a signal once it is ready; all that it has started is gone soon after."""
+def ended(how: signal.Signals, ready: Callable[[], bool], *arguments: str, all_at_once: bool = False) -> str:
+    """What a command says that gets a signal once it is ready, alone or with all that it has started.
+
+    These are gone soon after.
+    """
     command = [sys.executable, "-m", "prunability", *arguments]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    pipes = {"stderr": subprocess.PIPE, "stdout": subprocess.DEVNULL}
+    process = subprocess.Popen(command, text=True, start_new_session=True, **pipes)
     deadline = time.monotonic() + 120
     own = psutil.Process(process.pid)
     while not (ready() or has_kernel(own)):
@@ -37,7 +42,7 @@ def ended(how: signal.Signals, ready: Callable[[], bool], *arguments: str) -> st
         time.sleep(0.05)
     family = own.children(recursive=True)
     assert family
-    process.send_signal(how)
+    (os.killpg if all_at_once else os.kill)(process.pid, how)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
     _, alive = psutil.wait_procs(family, timeout=10)
@@ -45,13 +50,18 @@ def ended(how: signal.Signals, ready: Callable[[], bool], *arguments: str) -> st
     return errors
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP])
-def test_training_ends_at_once(how: signal.Signals, tmp_path: Path) -> None:
-    """Once both workers are at it."""
+@pytest.mark.parametrize(
+    ("how", "all_at_once"), [(signal.SIGTERM, False), (signal.SIGTERM, True), (signal.SIGHUP, True)]
+)
+def test_training_ends_at_once(how: signal.Signals, all_at_once: bool, tmp_path: Path) -> None:
+    """Once both workers are at it; a terminal that is lost, and what ends a session, tells all of them."""
     arguments = ("run", "correlation", "-P", "smoke", "--runs", str(tmp_path), "--workers", "2", "--device", "cpu")
-    errors = ended(how, lambda: len(list(tmp_path.glob("locks/*.working"))) > 1, *arguments)
+    errors = ended(
+        how, lambda: len(list(tmp_path.glob("locks/*.working"))) > 1, *arguments, all_at_once=all_at_once
+    )
     assert errors.splitlines().count(LINE) == 1
     assert "Traceback" not in errors
+    assert "resource_tracker" not in errors
     assert not list(tmp_path.glob("*.partial"))
 
 

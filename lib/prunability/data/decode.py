@@ -1,6 +1,10 @@
 """One image's pixels, as a person would see them: or a refusal."""
 
+import logging
+import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 
 import numpy as np
@@ -19,6 +23,8 @@ MOST_BYTES, MOST_PIXELS = 2**26, 2**24
 # Transparent parts show this.
 BACKGROUND = "white"
 TIFF_BITS = 258
+# What Pillow logs of damage would else be on stderr, where nobody has set up a log.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 def decode(content: bytes) -> np.ndarray:
@@ -36,6 +42,8 @@ def decode(content: bytes) -> np.ndarray:
             return _pixels(content)
     except PrunabilityError:
         raise
+    except Image.DecompressionBombError as error:  # Pillow's own limit is a larger one.
+        raise PrunabilityError(f"its pixels are too many, at most {MOST_PIXELS:,}: scale it down") from error
     except Exception as error:  # Pillow raises whatever comes of damaged bytes.
         raise PrunabilityError(f"not a readable image ({_why(error)}): make it anew, or remove it") from error
 
@@ -57,7 +65,8 @@ def _pixels(content: bytes) -> np.ndarray:
             raise PrunabilityError(
                 f"mode {image.mode}, {bits} bits: it must be grey or RGB of 8 bits a channel; convert it"
             )
-        image.load()
+        with _unheard():
+            image.load()
         grey = image.mode in GREY
         ImageOps.exif_transpose(image, in_place=True)
         if image.has_transparency_data:
@@ -67,6 +76,24 @@ def _pixels(content: bytes) -> np.ndarray:
         else:
             array = np.asarray(image.convert("L"))[..., None] if grey else np.asarray(image.convert("RGB"))
     return array.transpose(2, 0, 1)
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """Without what libtiff says of damage on stderr, past Python: it is refused in a line of this module's."""
+    try:
+        heard = os.dup(2)
+    except OSError:  # there is no stderr
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+    try:
+        yield
+    finally:
+        os.dup2(heard, 2)
+        os.close(heard)
 
 
 def _bits(image: Image.Image, content: bytes) -> int:

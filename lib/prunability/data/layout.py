@@ -91,8 +91,9 @@ def choose(found: Listing) -> Images:
     for parts, item in sorted(found.items()):
         ending = _ending(parts[-1])
         if item is None:
-            continue
-        if hidden(parts[-1]):
+            # A folder that is called an image: what is in it, if anything, is seen to by itself.
+            others += [parts] * (len(parts) >= IMAGE_DEPTH and ending in READ)
+        elif hidden(parts[-1]):
             others.append(parts)
         elif isinstance(item, Odd):
             raise PrunabilityError(f"{name_of(parts)} is {item.why}: put an image there, or nothing")

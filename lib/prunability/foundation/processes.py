@@ -4,6 +4,7 @@ import atexit
 import ctypes
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -16,6 +17,7 @@ from functools import cache
 from typing import Any, NamedTuple, TypeVar
 
 from joblib.externals.loky import ProcessPoolExecutor
+from joblib.externals.loky.backend import resource_tracker
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 T = TypeVar("T")
@@ -80,9 +82,21 @@ def as_they_end(function: Callable[..., T], jobs: Sequence[tuple[Any, ...]], pro
 
 
 def _process() -> ProcessPoolExecutor:
+    _tracked()
     folder = _temporary()
     own = ONE_THREAD | {"TMPDIR": folder}
     return ProcessPoolExecutor(1, timeout=IDLE, initializer=_settle, initargs=(os.getpid(), folder), env=own)
+
+
+def _tracked() -> None:
+    """Have what removes the semaphores of killed processes outlive the loss of the terminal, as it does SIGTERM."""
+    if not hasattr(signal, "SIGHUP"):
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])  # which a new process inherits
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @cache
