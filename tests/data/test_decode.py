@@ -164,7 +164,7 @@ def test_what_would_be_misread_is_refused(name: str) -> None:
 def test_of_a_damaged_tiff_nothing_is_said_but_the_refusal(
     compression: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """libtiff has its own way to stderr, which is open again afterwards, and so has a log that nobody has set up."""
+    """libtiff has its own way to stderr, which is open again afterwards, and a log that nobody has set up too."""
     monkeypatch.setattr(logging.getLogger(), "handlers", [])
     whole = saved(
         Image.fromarray(RNG.integers(0, 256, (16, 16, 3), dtype=np.uint8)), "TIFF", compression=compression

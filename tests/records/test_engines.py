@@ -11,9 +11,12 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
+import torch
 
 from prunability.foundation import engines
 from prunability.foundation.engines import Local, open_engine
@@ -23,7 +26,10 @@ from prunability.foundation.processes import AGAIN, Killed
 from prunability.records.locks import elsewhere
 from prunability.records.runner import completed, survey
 from prunability.records.store import RunStore
+from prunability.records.workers import Ending, Workplace, train_runs
 from prunability.studies.grid import Study
+from prunability.training import strategy
+from prunability.training.fleet import shape_of
 
 # One cluster for all.
 pytestmark = pytest.mark.xdist_group("cluster")
@@ -92,6 +98,38 @@ def test_a_killed_fleet_is_a_failure_with_its_reason(
     with pytest.raises(PrunabilityError, match=r"1 of 3 runs failed.*: worker killed 3 times; out of memory"):
         completed(survey(study, execution), engine=Fatal(1))
     assert len(survey(study, execution).done) == 2
+
+
+def in_too_little_memory(log: Path, *job: Any) -> list[Ending]:
+    """Train where no two networks fit side by side; how many are tried at a time is in the log."""
+    whole = strategy.train_fleet
+
+    def short(waiting: Any, data: Any, size: int, *rest: Any) -> Any:
+        with log.open("a") as lines:
+            lines.write(f"{size}\n")
+        if size > 1:
+            raise torch.OutOfMemoryError
+        yield from whole(waiting, data, size, *rest)
+
+    with patch.object(strategy, "train_fleet", short):
+        return train_runs(*job)
+
+
+def test_a_fleet_that_lacks_memory_is_halved_by_the_worker_that_has_it(
+    scheduler: str, short_runs: Study, execution: Execution
+) -> None:
+    runs = [run for run in short_runs.runs if shape_of(run) == shape_of(short_runs.runs[0])]
+    assert short_runs.source is not None
+    place = Workplace(short_runs.source, "cpu", execution.runs, execution.data)
+    log = execution.runs.parent / "log"
+    with open_engine("dask", scheduler, 1) as engine:
+        ((_, endings),) = engine.as_they_end(in_too_little_memory, [(log, place, runs)])
+    assert not isinstance(endings, Killed)
+    assert {ending.run for ending in endings if not ending.failed} == {run.hash for run in runs}
+    first, then = map(int, log.read_text().split())
+    assert first >= len(runs) == 2
+    assert then == 1
+    assert all(RunStore(execution.runs).load(run) for run in runs)
 
 
 def test_a_store_that_workers_do_not_share_is_no_endless_loop(study: Study, execution: Execution) -> None:

@@ -118,7 +118,7 @@ def all_is_there(folder: Path, survivors: int, monkeypatch: pytest.MonkeyPatch) 
         assert set(record.measures) == set(record.seconds) - {"training"} == set(MEASURES)
         assert RunStore(folder).load_weights(record)
     assert len(list(folder.glob("*.safetensors"))) == len(records)
-    assert not list(folder.glob("*.checkpoint"))
+    assert not [*folder.glob("*.checkpoint"), *folder.glob("*.partial")]
 
 
 def started(target: Callable[..., None], *arguments: object) -> Any:
@@ -151,6 +151,7 @@ def test_a_killed_ones_runs_are_taken_over(tmp_path: Path, where: str, monkeypat
     time.sleep(0.2)
     assert Counter(noted(tmp_path, "begun")) == Counter(runs)
     assert all(process.is_alive() for process in others)
+    assert bool(list(tmp_path.glob("*.partial"))) == (where == "writing")
     os.kill(victim.pid, signal.SIGKILL)
     for process in others:
         process.join(60)

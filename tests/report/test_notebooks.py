@@ -11,7 +11,10 @@ from pathlib import Path
 
 import nbformat
 import numpy as np
+import papermill
 import pytest
+from nbclient.exceptions import DeadKernelError
+from papermill.exceptions import PapermillExecutionError
 from papermill.translators import PythonTranslator
 from PIL import Image
 from typer.testing import CliRunner
@@ -183,6 +186,27 @@ def test_a_published_copy_holds_no_place_of_this_machine(folder: str) -> None:
     cleaned = notebooks.clean(nbformat.v4.new_notebook(cells=cells), [place])
     assert cleaned.cells[0].source == f"# Parameters\nfigures = {PythonTranslator.translate(folder)}\n"
     assert cleaned.cells[0].outputs[0].text == f"wrote {folder}/x.png, ~/y\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (DeadKernelError("Kernel died"), "its kernel was killed .*the same command goes on"),
+        (RuntimeError("no answer in 300 seconds"), r"its kernel did not start \(no answer in 300 seconds\)"),
+        (PapermillExecutionError(1, 2, "", "KeyError", "'width'", []), "KeyError: 'width'"),
+    ],
+)
+def test_what_becomes_of_a_kernel_is_told_in_a_line(
+    error: Exception, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ends(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(papermill, "execute_notebook", ends)
+    with pytest.raises(PrunabilityError, match=rf"^{NOTEBOOKS[0].name}: {said}$") as refused:
+        notebooks._execute(NOTEBOOKS[0], {}, tmp_path)
+    assert "\n" not in str(refused.value)
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_a_kernel_is_given_goes_when_its_driver_is_killed() -> None:
