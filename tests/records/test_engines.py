@@ -29,7 +29,7 @@ from prunability.records.store import RunStore
 from prunability.records.workers import Ending, Workplace, train_runs
 from prunability.studies.grid import Study
 from prunability.training import strategy
-from prunability.training.fleet import shape_of
+from prunability.training.fleet import shape_of, train_fleet
 
 # One cluster for all.
 pytestmark = pytest.mark.xdist_group("cluster")
@@ -102,7 +102,7 @@ def test_a_killed_fleet_is_a_failure_with_its_reason(
 
 def in_too_little_memory(log: Path, *job: Any) -> list[Ending]:
     """Train where no two networks fit side by side; how many are tried at a time is in the log."""
-    whole = strategy.train_fleet
+    whole = train_fleet
 
     def short(waiting: Any, data: Any, size: int, *rest: Any) -> Any:
         with log.open("a") as lines:

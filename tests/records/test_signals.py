@@ -32,8 +32,9 @@ def ended(how: signal.Signals, ready: Callable[[], bool], *arguments: str, all_a
     These are gone soon after.
     """
     command = [sys.executable, "-m", "prunability", *arguments]
-    pipes = {"stderr": subprocess.PIPE, "stdout": subprocess.DEVNULL}
-    process = subprocess.Popen(command, text=True, start_new_session=True, **pipes)
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, start_new_session=True
+    )
     deadline = time.monotonic() + 120
     own = psutil.Process(process.pid)
     while not (ready() or has_kernel(own)):
