@@ -41,7 +41,8 @@ def test_copies_are_made_once_and_kept_with_what_was_done_in_them(tmp_path: Path
 
 
 def test_there_is_a_copy_of_every_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    known = notebooks.known()
+    known = notebooks.offered()
+    assert {*notebooks.known(), "explore"} == set(known)
     monkeypatch.setattr(lab, "project_root", lambda: tmp_path)
     folder, said = lab.prepare(known)
     assert said == []

@@ -25,7 +25,7 @@ from prunability.report.session import Parameters
 from prunability.studies import having
 
 ROOT = project_root()
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+NOTEBOOKS = list(notebooks.known().values())
 
 # Of prose and of what code says, tables included: a reader's patience.
 MOST_WORDS = {
