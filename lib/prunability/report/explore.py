@@ -70,9 +70,9 @@ class Published:
         return list(self.study.hyperparameters)
 
     def network(self, network: str, tolerance: Tolerance) -> style.Picture:
-        """A network, by its run: its pruning curve, what is kept of each layer, and where it lies among the others."""
+        """A network, by its run: its pruning curve, what is kept of each layer, where it lies among the others."""
         column = name_of("magnitude", tolerance)
-        row = self.table.set_index("run").loc[network]
+        row = self.table[self.table["run"] == network].iloc[0]
         found, loss = self.curves.get(network), float(row["train_loss"])
         with style.panels(1, 3, width=style.PAGE, height=2.6) as (figure, axes):
             points = _known(row, loss) if found is None else _curve(found)
@@ -121,8 +121,8 @@ def words(shown: Published) -> str:
     if drawn == number:
         return f"{said} The pruning curve of each is published."
     return (
-        f"{said} The pruning curves of {drawn or 'none'} of them are published; where there is none, dots show where "
-        "it first meets each limit that is."
+        f"{said} The pruning curves of {drawn or 'none'} of them are published; where there is none, dots show "
+        "where it first meets each limit that is."
     )
 
 
@@ -142,8 +142,5 @@ def _curve(found: pruned.Pruned) -> pd.DataFrame:
 
 def _known(row: pd.Series, loss: float) -> pd.DataFrame:
     """Where a curve first meets each limit, which the published measures tell."""
-    points = {
-        "kept_fraction": [row[name_of("magnitude", t)] for t in SWEEP],
-        "loss": [t.limit(loss) for t in SWEEP],
-    }
-    return pd.DataFrame(points).sort_values("kept_fraction")
+    places = [(row[name_of("magnitude", tolerance)], tolerance.limit(loss)) for tolerance in SWEEP]
+    return pd.DataFrame(places, columns=["kept_fraction", "loss"])

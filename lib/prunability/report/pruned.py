@@ -30,8 +30,8 @@ from prunability.training.loop import one_thread
 class Pruned:
     """A network with its largest weights kept.
 
-    ``losses`` [RESOLUTION] are in nats, at the kept fractions 1/RESOLUTION, …, 1. ``sizes`` [layers] are the weights
-    of each layer, ``kept`` [SWEEP, layers] those that are kept at each tolerance.
+    ``losses`` [RESOLUTION] are in nats, at the kept fractions 1/RESOLUTION, …, 1. ``sizes`` [layers] says how many
+    weights each layer has, ``kept`` [SWEEP, layers] how many of them are kept at each tolerance.
     """
 
     losses: NDArray[np.float32]

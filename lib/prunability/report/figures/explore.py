@@ -1,6 +1,7 @@
 """Figures to look around in: one network among the others, and any two measures."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -36,7 +37,7 @@ def kept(ax: Axes, layers: Sequence[str], sizes: Sequence[int], numbers: Sequenc
     ax.barh(np.arange(len(layers)), shares, color=COLOURS[0], height=0.7)
     for place, (share, number, size) in enumerate(zip(shares, numbers, sizes, strict=True)):
         inside = share > 0.5
-        look = {"va": "center", "ha": "right" if inside else "left", "fontsize": 6.5}
+        look: dict[str, Any] = {"va": "center", "ha": "right" if inside else "left", "fontsize": 6.5}
         at = share - 0.02 if inside else share + 0.02
         ax.text(at, place, f"{number:,} of {size:,}", color="white" if inside else parts.DARK, **look)
     parts.name_rows(ax, layers)
@@ -67,9 +68,9 @@ def pair(
 ) -> None:
     """Two columns of the table of runs, coloured and shaped by the levels of a third, with their tau above."""
     for place, (level, own) in enumerate(table.groupby(colour)):
-        look = {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
-        points = own[names[0]], own[names[1]]
-        ax.scatter(*points, s=15, alpha=0.85, linewidth=0.3, edgecolor="white", label=f"{level:g}", **look)
+        look: dict[str, Any] = {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
+        look |= {"s": 15, "alpha": 0.85, "linewidth": 0.3, "edgecolor": "white"}
+        ax.scatter(own[names[0]], own[names[1]], label=f"{level:g}", **look)
     for axis, name in zip("xy", names, strict=True):
         if table[name].min() > 0 and table[name].max() > WIDE * table[name].min():
             ax.set(**{f"{axis}scale": "log"})
