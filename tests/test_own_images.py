@@ -24,7 +24,8 @@ ASKED = re.findall(r"`\.venv/bin/(prunability images folder:\S+)`", PAGE)
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Images of two classes, dark and bright, as many as the smallest profile trains on."""
     rng, root = np.random.default_rng(0), tmp_path_factory.mktemp("own images")
-    for split, count in (("train", find_profile("correlation", "smoke").n_train), ("test", 20)):
+    number_of = {"train": find_profile("correlation", "smoke").n_train or 0, "test": 20}
+    for split, count in number_of.items():
         for number in range(count):
             path = root / split / ("dark", "bright")[number % 2] / f"{number}.png"
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -37,7 +37,7 @@ class Tab:
         assert "exceptionDetails" not in found, found["exceptionDetails"]
         return found["result"].get("value")
 
-    def until(self, code: str, seconds: float = 120) -> Any:
+    def until(self, code: str, seconds: float = 300) -> Any:
         """The value of an expression once it is true."""
         end = time.monotonic() + seconds
         while not (found := self.ask(code)):
