@@ -9,17 +9,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nbclient import NotebookClient
+from typer.testing import CliRunner
 
 from prunability.analysis.ranks import kendall_tau
+from prunability.cli import app
 from prunability.foundation.errors import PrunabilityError
+from prunability.foundation.execution import Execution
 from prunability.measures import TrainedRun
 from prunability.measures.own import prunability as prunability_of
 from prunability.measures.own import pruning_curve
 from prunability.measures.pruning import name_of
 from prunability.measures.search import RESOLUTION, SWEEP
-from prunability.report import explore, pruned
+from prunability.records.tables import Published
+from prunability.report import explore, pruned, transfer
 from prunability.report.kernel import own_kernel
 from prunability.report.notebooks import offered
+from prunability.studies import Study
 from prunability.training.loop import one_thread
 
 QUICK = explore.published("quick")
@@ -80,6 +85,27 @@ def test_what_is_written_is_read_and_a_damaged_file_is_named(mlp: TrainedRun, tm
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(PrunabilityError, match=r"correlation\.parquet: cannot be read as curves"):
         pruned.read(path)
+
+
+def test_curves_are_published_of_the_networks_whose_weights_are_here(
+    made: tuple[Study, Execution], fresh: Execution, table: Published
+) -> None:
+    """By checksum: another training's weights are none. The sixth network diverged."""
+    study, execution = made
+    with pytest.raises(PrunabilityError, match="correlation, smoke: nothing is published in"):
+        pruned.publish(study, fresh)
+    transfer.publish(table, fresh)
+    with pytest.raises(PrunabilityError, match="has weights of none of the 5 published networks"):
+        pruned.publish(study, fresh)
+    path, found, of = pruned.publish(study, fresh.model_copy(update={"runs": execution.runs}))
+    assert (found, of) == (5, 6)
+    records = {record.config.hash: record for record in table.records}
+    for run, one in pruned.read(path).items():
+        answers = records[run].measures["prunability_magnitude"].values
+        steps = [round(answers[name_of("magnitude", tolerance)] * RESOLUTION) for tolerance in SWEEP]
+        assert one.kept.sum(1).tolist() == [-(-step * one.sizes.sum() // RESOLUTION) for step in steps]
+    both = CliRunner().invoke(app, ["export", "correlation", "-P", "smoke", "--curves", "--records", "x.parquet"])
+    assert (both.exit_code, "leave out --records" in both.stderr) == (2, True)
 
 
 def test_a_profile_without_a_table_is_named() -> None:

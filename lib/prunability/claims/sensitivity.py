@@ -57,6 +57,8 @@ def sensitivity(study: str, case: Case, title: str) -> pd.DataFrame:
             rows.append((claim.id, AS_IT_IS, "", nan, finding.verdict))
             rows += [(claim.id, name, f"{value:g}", value, verdict) for name, value, verdict in finding.varied()]
             for varied, setting, other in others:
-                rows.append((claim.id, varied, setting, nan, claim.judge(other).verdict))
+                # Too few networks are so whatever is varied.
+                verdict = claim.judge(other).verdict if finding.enough else finding.verdict
+                rows.append((claim.id, varied, setting, nan, verdict))
                 tick(claim.id)
     return pd.DataFrame(rows, columns=["claim", "varied", "setting", "value", "verdict"])
