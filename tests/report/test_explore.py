@@ -45,7 +45,7 @@ def test_every_network_of_quick_is_pruned_as_its_table_says() -> None:
 
 
 @pytest.mark.parametrize("shown", [QUICK, explore.published("small")], ids=lambda shown: shown.study.profile)
-def test_a_network_stands_among_the_others_where_the_table_has_it(shown: explore.Published) -> None:
+def test_a_network_stands_among_the_others_where_the_table_has_it(shown: explore.Shown) -> None:
     (_, run), column = shown.networks[len(shown.networks) // 2], name_of("magnitude", SWEEP[0])
     picture = shown.network(run, SWEEP[0])
     own = shown.table.set_index("run")[column][run]

@@ -13,7 +13,7 @@ from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.execution import project_root
 from prunability.measures import HEADLINE_MEASURE, all_measures
 from prunability.measures.pruning import name_of
-from prunability.measures.search import RESOLUTION, SWEEP, Tolerance
+from prunability.measures.search import HEADLINE, RESOLUTION, SWEEP, Tolerance
 from prunability.records.sources import of_study, of_table
 from prunability.records.tables import find
 from prunability.report import pruned
@@ -25,7 +25,7 @@ STUDY = "correlation"
 
 
 @dataclass(frozen=True)
-class Published:
+class Shown:
     """The compared networks of a published study, and those whose curves are published too, by the run's hash."""
 
     study: Study
@@ -98,7 +98,7 @@ class Published:
             return style.pictured(figure, "two measures")
 
 
-def published(profile: str) -> Published:
+def published(profile: str) -> Shown:
     """The published networks of a profile.
 
     Raises:
@@ -111,10 +111,10 @@ def published(profile: str) -> Published:
         raise PrunabilityError(f"profile {profile!r}: nothing is published of it; there are {', '.join(known)}")
     study = of_table(table).study
     networks = compared(runs_table(of_study(study, table.records)))
-    return Published(study, networks, pruned.read(pruned.path_of(results, STUDY, profile)))
+    return Shown(study, networks, pruned.read(pruned.path_of(results, STUDY, profile)))
 
 
-def words(shown: Published) -> str:
+def words(shown: Shown) -> str:
     """What there is, in Markdown: on which images, how many networks, and of how many the curve."""
     number, drawn = len(shown.table), int(shown.table["run"].isin(shown.curves).sum())
     said = f"{number} networks of profile **{shown.study.profile}** on *{plain(shown.study.data.title)}*."
@@ -126,7 +126,7 @@ def words(shown: Published) -> str:
     )
 
 
-def own(losses: list[float], tolerance: Tolerance = SWEEP[3]) -> style.Picture:
+def own(losses: list[float], tolerance: Tolerance = HEADLINE) -> style.Picture:
     """The curve of one's own network, as :func:`prunability.pruning_curve` gives it, and its prunability."""
     limit, number = tolerance.limit(losses[-1]), len(losses)
     answer = next(step for step, loss in enumerate(losses, 1) if loss <= limit) / number
