@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 import tomllib
-from importlib.metadata import packages_distributions
+from importlib.metadata import distributions, packages_distributions
 from pathlib import Path
 
 import pytest
@@ -52,6 +52,25 @@ def test_conda_environment_follows_the_project() -> None:
     assert pip["pip"] == ["-r requirements.lock", "-e ."]
     (python,) = [item.removeprefix("python=") for item in conda if item.startswith("python=")]
     assert Requirement(f"python{PROJECT['requires-python']}").specifier.contains(f"{python}.0")
+
+
+def test_binder_leaves_out_what_cuda_needs_and_nothing_else() -> None:
+    """Its commands are the script's own, up to where they would install."""
+    script = (ROOT / "binder" / "postBuild").read_text()
+    before, _, _ = script.partition("uv pip install")
+    command = ["bash", "-c", f'{before}cat "$lock"; rm "$lock"']
+    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    kept = {line.partition("==")[0] for line in shown.stdout.splitlines()}
+    left_out = {name for name in locked() if name not in kept}
+    assert "nvidia-cublas" in left_out
+    assert not any(name.startswith(("nvidia", "cuda")) for name in kept)
+    for distribution in distributions():
+        if canonicalize_name(distribution.name) in kept - {"torch"}:
+            needed = {canonicalize_name(Requirement(item).name) for item in distribution.requires or []}
+            assert not needed & left_out, distribution.name
+    subprocess.run(["bash", "-n", "-c", script], check=True)
+    python = yaml.safe_load((ROOT / "binder" / "environment.yml").read_text())["dependencies"][0]
+    assert python in yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
 
 
 def test_this_python_is_supported() -> None:

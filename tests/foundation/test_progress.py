@@ -48,11 +48,24 @@ def test_a_log_has_a_line_now_and_then_and_the_last(
 ) -> None:
     ticks(clock, LINE_EVERY / 2)
     first, second, last = capsys.readouterr().err.splitlines()
-    assert first.startswith("study: training: 0/4, 00:00 gone")
-    assert second == "study: training: 2/4, 00:15 gone, about 00:15 left, run 1"
-    assert last == "study: training: 4/4, 00:30 gone, about 00:00 left, run 3"
+    assert first == "study: training: 0 of 4, 00:00 gone"
+    assert second == "study: training: 2 of 4, 00:15 gone, run 1"
+    assert last == "study: training: 4 of 4, 00:30 gone, run 3"
     ticks(clock, LINE_EVERY / 100)
     assert len(capsys.readouterr().err.splitlines()) == 2
+
+
+@pytest.mark.parametrize(("total", "known_from"), [(3, None), (4, 3), (60, 3), (200, 10)])
+def test_the_time_left_is_told_once_it_can_be(
+    total: int, known_from: int | None, clock: SimpleNamespace, states: list[str]
+) -> None:
+    with progress(total, "study: training") as tick:
+        for _ in range(total):
+            clock.seconds += 60
+            tick("")
+    told = [line for line in states if "left" in line]
+    assert (int(told[0].split(": ")[2].split()[0]) if told else None) == known_from
+    assert "0 of" in next(filter(None, states))
 
 
 def test_a_terminal_has_a_bar(clock: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,14 +74,14 @@ def test_a_terminal_has_a_bar(clock: SimpleNamespace, monkeypatch: pytest.Monkey
     monkeypatch.setattr(sys, "stderr", terminal)
     ticks(clock, 1)
     assert "100%|" in terminal.getvalue()
-    assert "4/4" in terminal.getvalue()
+    assert "4 of 4" in terminal.getvalue()
 
 
 def test_a_notebook_has_one_line_that_is_gone_at_the_end(
     clock: SimpleNamespace, states: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     ticks(clock, 1)
-    assert "█" * 10 + " " * 10 + " study: training: 2/4, 00:02 gone, about 00:02 left, run 1" in states
+    assert "█" * 15 + " " * 5 + " study: training: 3 of 4, 00:03 gone, about 00:01 left, run 2" in states
     assert states[-1] == ""
     with pytest.raises(KeyboardInterrupt), waiting("for another process"):
         assert states[-1] == "for another process"

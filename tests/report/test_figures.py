@@ -81,9 +81,9 @@ def test_other_formats_are_written_when_asked_for(tmp_path: Path) -> None:
     assert {path.suffix for path in tmp_path.iterdir()} == {".png", ".csv", ".pdf", ".svg"}
     assert "digits, n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}12" in (tmp_path / "loss_by_width.svg").read_text()
     before = {path.suffix: path.read_bytes() for path in tmp_path.iterdir()}
-    assert saved(tmp_path, "pdf", "svg").png == with_all.png
+    assert saved(tmp_path, "pdf", "svg").picture.png == with_all.picture.png
     assert {path.suffix: path.read_bytes() for path in tmp_path.iterdir()} == before
-    assert saved(tmp_path, "").png == with_all.png
+    assert saved(tmp_path, "").picture.png == with_all.picture.png
     assert {path.suffix for path in tmp_path.iterdir()} == {".png", ".csv"}
 
 
@@ -96,6 +96,9 @@ def test_what_is_shown_is_what_is_saved(tmp_path: Path) -> None:
     assert entry["csv"] == sha256(csv.read_bytes()).hexdigest()
     assert entry["png"] == sha256(png.read_bytes()).hexdigest()
     assert entry["alt"] == "loss by width: Loss rises with width. A panel."
+    # JupyterLab shows HTML before a PNG, and nbconvert too; the metadata are for what shows the PNG.
+    assert data["text/html"].startswith(f'<img alt="{entry["alt"]}" src="data:image/png;base64,')
+    assert metadata["image/png"] == {"alt": entry["alt"]}
     assert metadata[style.KEY]["data"] == PROVENANCE["data"]
 
 
@@ -103,7 +106,7 @@ def test_without_words_of_a_plotter_the_axes_speak(tmp_path: Path) -> None:
     with style.panels() as (figure, ax):
         ax.set(title="a panel", xlabel="width", ylabel="loss (nats)")
     drawn = style.save(figure, "loss_by_width", tmp_path, pd.DataFrame({"loss": [1]}), PROVENANCE, "digits")
-    assert drawn.alt == "loss by width: a panel; loss (nats); width"
+    assert drawn.picture.alt == "loss by width: a panel; loss (nats); width"
 
 
 def test_what_a_user_has_set_changes_no_figure(tmp_path: Path) -> None:
@@ -115,7 +118,7 @@ def test_what_a_user_has_set_changes_no_figure(tmp_path: Path) -> None:
         "lines.linewidth": 9,
     }
     with rc_context(mine):
-        assert saved(tmp_path / "mine", "svg").png == plain.png
+        assert saved(tmp_path / "mine", "svg").picture.png == plain.picture.png
     assert (tmp_path / "mine" / "loss_by_width.svg").read_bytes() == (
         tmp_path / "plain" / "loss_by_width.svg"
     ).read_bytes()

@@ -1,10 +1,17 @@
 """Working on copies: nothing that is committed changes, and nothing that was done in a copy is lost."""
 
 import io
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
+from browser import BROWSER, opened
 from IPython.core.interactiveshell import InteractiveShell
 
 from prunability.report import lab, notebooks
@@ -41,7 +48,8 @@ def test_copies_are_made_once_and_kept_with_what_was_done_in_them(tmp_path: Path
 
 
 def test_there_is_a_copy_of_every_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    known = notebooks.known()
+    known = notebooks.offered()
+    assert {*notebooks.known(), "explore"} == set(known)
     monkeypatch.setattr(lab, "project_root", lambda: tmp_path)
     folder, said = lab.prepare(known)
     assert said == []
@@ -88,3 +96,45 @@ def test_a_mistake_in_a_cell_shows_one_line_and_no_frames(code: str, says: str) 
     shown = [line for line in out.getvalue().splitlines() if line.strip()]
     assert len(shown) == 1, shown
     assert says in shown[0]
+
+
+@pytest.fixture
+def jupyterlab(tmp_path: Path) -> Iterator[str]:
+    """The address of a JupyterLab on a copy of the notebook to look around in, with no settings of a user."""
+    shutil.copy(notebooks.offered()["explore"], tmp_path)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    options = [f"--ServerApp.root_dir={tmp_path}", f"--ServerApp.port={port}", "--IdentityProvider.token="]
+    options += ["--no-browser", "--allow-root", "--LabApp.expose_app_in_browser=True"]
+    own = {name: str(tmp_path / "own") for name in ("HOME", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR")}
+    command = [sys.executable, "-m", "jupyterlab", *options]
+    server = subprocess.Popen(command, env=os.environ | own, stderr=subprocess.DEVNULL)
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait(timeout=60)
+
+
+IMAGES = "[...document.querySelectorAll('.jp-Notebook img')]"
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium here")
+def test_in_jupyterlab_a_control_is_moved_and_its_picture_changes(jupyterlab: str, tmp_path: Path) -> None:
+    with opened("about:blank", tmp_path / "chromium") as tab:
+        tab.until(f"fetch('{jupyterlab}/api', {{mode: 'no-cors'}}).then(() => true, () => false)")
+        tab.call("Page.navigate", url=f"{jupyterlab}/lab?reset")
+        tab.until("window.jupyterapp?.restored.then(() => true)")
+        opening = "jupyterapp.commands.execute('docmanager:open', {path: 'explore.ipynb'})"
+        tab.ask(f"{opening}.then(shown => shown.context.sessionContext.ready)")
+        assert tab.ask("jupyterapp.commands.execute('notebook:run-all-cells')")
+        tab.until(f"{IMAGES}.length == 3")
+        assert all(len(alt) > 20 for alt in tab.ask(f"{IMAGES}.map(image => image.alt)"))
+        before = tab.ask(f"{IMAGES}.map(image => image.src)")
+        tab.ask(
+            "{const list = document.querySelector('.jp-Notebook .widget-dropdown select');"
+            "list.selectedIndex = 9; list.dispatchEvent(new Event('change', {bubbles: true}))}"
+        )
+        tab.until(f"{IMAGES}.length == 3 && {IMAGES}[0].src != {before[0]!r}")
+        assert tab.ask(f"{IMAGES}.map(image => image.src)")[1:] == before[1:]

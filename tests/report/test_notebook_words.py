@@ -14,10 +14,10 @@ from IPython.display import Markdown
 from prunability.foundation.execution import project_root
 from prunability.records.store import Record
 from prunability.records.tables import find, table_path, write
-from prunability.report import session
+from prunability.report import notebooks, session
 from prunability.studies.double_descent import PROFILES
 
-NOTEBOOKS = sorted((project_root() / "notebooks").glob("*.ipynb"))
+NOTEBOOKS = list(notebooks.offered().values())
 
 
 def said(name: str, **parameters: str) -> list[str]:

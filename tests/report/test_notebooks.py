@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from html import escape
 from pathlib import Path
 
 import nbformat
@@ -28,7 +29,7 @@ from prunability.report.session import Parameters
 from prunability.studies import having
 
 ROOT = project_root()
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+NOTEBOOKS = list(notebooks.known().values())
 
 # Of prose and of what code says, tables included: a reader's patience.
 MOST_WORDS = {
@@ -128,6 +129,13 @@ def test_executes_and_changes_nothing_the_second_time(name: str, tmp_path: Path)
         assert place not in text.replace(str(tmp_path), "")
         assert place not in page
     assert '"widgets"' not in text
+    outputs = [out for cell in json.loads(text)["cells"] for out in cell.get("outputs", []) if "data" in out]
+    pictures = [out for out in outputs if "image/png" in out["data"]]
+    assert len(pictures) == len(saves)
+    for picture in pictures:
+        alt = picture["metadata"]["image/png"]["alt"]
+        assert len(alt) > 20
+        assert "".join(picture["data"]["text/html"]).startswith(f'<img alt="{escape(alt)}" src="data:image/png;')
     assert "papermill" not in json.loads(text)["metadata"]
     assert 100 < words(nbformat.reads(text, as_version=4)) < MOST_WORDS[name]
     again = run(*arguments, **home_of_a_tinkerer(tmp_path / "home"))

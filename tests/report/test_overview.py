@@ -63,7 +63,7 @@ def test_one_thing_is_varied_at_a_time(study: Study) -> None:
         [(name, case.target) for name in known - {case.headline}]
         + [(case.headline, target) for target in ("test_error", "loss_gap")]
     )
-    found = sensitivity("correlation", case).set_index(["claim", "varied", "setting"])["verdict"]
+    found = sensitivity("correlation", case, "all").set_index(["claim", "varied", "setting"])["verdict"]
     assert found["C1", "as it is", ""] == "supported"
     assert found["C1", "pruner", "layerwise"] == "not supported"
     assert found["C1", "τ", "0.5"] == "supported"

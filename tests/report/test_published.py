@@ -23,7 +23,7 @@ from nbformat.v4 import new_output
 from prunability.claims import CLAIMS
 from prunability.foundation.execution import project_root
 from prunability.records.tables import read, table_path, write
-from prunability.report import session
+from prunability.report import notebooks, session
 from prunability.report.figures import style
 from prunability.report.pages import page_of, section_of
 
@@ -31,7 +31,7 @@ from prunability.report.pages import page_of, section_of
 HIDDEN = re.compile(r"^\.|\.(pdf|svg)$")
 ROOT = project_root()
 PROFILES = ["quick", "small"]
-NAMES = [path.stem for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
+NAMES = list(notebooks.known())
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -10,6 +9,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from browser import BROWSER, QUIET
 
 from prunability.claims import CLAIMS
 from prunability.foundation.errors import PrunabilityError
@@ -152,10 +152,6 @@ def test_what_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(build, "find_spec", lambda _: None)
     with pytest.raises(PrunabilityError, match="the site needs Sphinx"):
         build.build(tmp_path)
-
-
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-QUIET = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium here")

@@ -103,8 +103,9 @@ class Claim:
     """A claim of the abstract.
 
     ``judge`` gives what the runs of ``study`` say of it; ``reasons`` what else they say where it is not
-    supported, a sentence each; ``beside`` numbers shown with it that decide nothing. ``follows_target`` is
-    whether it speaks of the target. ``scenarios`` are worlds in which it is false, and in which it is true.
+    supported, a sentence each; ``beside`` numbers shown with it that decide nothing, of which ``told`` are those
+    without which its verdict would mislead: they stand wherever it does. ``follows_target`` is whether it speaks of
+    the target. ``scenarios`` are worlds in which it is false, and in which it is true.
     """
 
     id: str
@@ -114,6 +115,7 @@ class Claim:
     judge: Callable[[Case], Finding]
     reasons: Callable[[Case, Finding], list[str]] = no_words
     beside: Callable[[Case], list[tuple[str, Estimate]]] = lambda _: []
+    told: Callable[[Case], list[tuple[str, Estimate]]] = lambda _: []
     follows_target: bool = True
     scenarios: Sequence["Scenario"] = ()
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pandas as pd
 
 from prunability.analysis.tables import TARGETS
-from prunability.claims import Case, of_study
+from prunability.claims import Case, Claim, of_study
+from prunability.foundation.progress import progress
 from prunability.measures.pruning import name_of
 from prunability.measures.search import HEADLINE, PRUNERS, SWEEP
 
@@ -34,22 +35,30 @@ def variations(case: Case) -> list[tuple[str, str, Case]]:
     return [*tolerances, *pruners, *targets]
 
 
-def sensitivity(study: str, case: Case) -> pd.DataFrame:
+def _of(claim: Claim, case: Case) -> list[tuple[str, str, Case]]:
+    """The variations of what a claim depends on."""
+    return [other for other in variations(case) if other[0] != "target" or claim.follows_target]
+
+
+def sensitivity(study: str, case: Case, title: str) -> pd.DataFrame:
     """The verdict on each claim as it is and with one thing varied: claim, varied, setting, value, verdict.
 
-    ``value`` is that of a threshold, NaN for all else. What a claim does not depend on is not varied.
+    ``value`` is that of a threshold, NaN for all else. What a claim does not depend on is not varied. ``title`` is
+    what progress is shown of.
     """
     rows: list[tuple[str, str, str, float, str]] = []
     nan = float("nan")
     case = replace(case, sample=replace(case.sample, seed_resamples=0))  # which decide nothing
-    others = variations(case)
-    for claim in of_study(study):
-        finding = claim.judge(case)
-        rows.append((claim.id, AS_IT_IS, "", nan, finding.verdict))
-        rows += [(claim.id, name, f"{value:g}", value, verdict) for name, value, verdict in finding.varied()]
-        rows += [
-            (claim.id, varied, setting, nan, claim.judge(other).verdict)
-            for varied, setting, other in others
-            if varied != "target" or claim.follows_target
-        ]
+    judged = [(claim, _of(claim, case)) for claim in of_study(study)]
+    with progress(sum(1 + len(others) for _, others in judged), title) as tick:
+        for claim, others in judged:
+            finding = claim.judge(case)
+            tick(claim.id)
+            rows.append((claim.id, AS_IT_IS, "", nan, finding.verdict))
+            rows += [(claim.id, name, f"{value:g}", value, verdict) for name, value, verdict in finding.varied()]
+            for varied, setting, other in others:
+                # Too few networks are so whatever is varied.
+                verdict = claim.judge(other).verdict if finding.enough else finding.verdict
+                rows.append((claim.id, varied, setting, nan, verdict))
+                tick(claim.id)
     return pd.DataFrame(rows, columns=["claim", "varied", "setting", "value", "verdict"])

@@ -22,13 +22,23 @@ def judge(case: Case) -> Finding:
     return case.finding("C2", [Criterion("τ of prunability with the parameter count", own, "below", NEGLIGIBLE)])
 
 
+def _given_size(case: Case) -> Estimate:
+    (given,) = partial_estimates(case.own, case.goal, case.column("parameter_count"), [[0]], case.sample)
+    return given
+
+
+def told(case: Case) -> list[tuple[str, Estimate]]:
+    """Prunability given the size: what falls with the size predicts with it, and may say no more than it does."""
+    return [(f"partial association with {case.goal_words} given size", _given_size(case))]
+
+
 def beside(case: Case) -> list[tuple[str, Estimate]]:
     """The kept-parameter count, which grows with the size almost by construction; prunability given the size."""
     size, kept = case.column("parameter_count"), case.column("kept_parameter_count")
-    (given,) = partial_estimates(case.own, case.goal, size, [[0]], case.sample)
+    words = f"partial association of prunability with {case.goal_words} given the parameter count"
     return [
         ("τ of the kept-parameter count with the parameter count", tau_estimate(kept, size, case.sample)),
-        (f"partial association of prunability with {case.goal_words} given the parameter count", given),
+        (words, _given_size(case)),
     ]
 
 
@@ -48,6 +58,7 @@ C2 = Claim(
     "correlation",
     judge,
     beside=beside,
+    told=told,
     follows_target=False,
     scenarios=(
         Scenario(False, "correlation 0.3 with the size", _with_size(0.3)),

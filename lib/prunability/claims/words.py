@@ -80,6 +80,13 @@ def beside(case: Case, findings: Sequence[Finding]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["claim", "beside it", "estimate [by settings]", "by seeds"])
 
 
+def told(case: Case, finding: Finding) -> str:
+    """The numbers that stand wherever a verdict does, such as 'τ given size 0.5 [0.4, 0.6]'; none without one."""
+    if finding.undecided or not finding.enough:
+        return ""
+    return "; ".join(f"{statistic} {estimate}" for statistic, estimate in CLAIMS[finding.claim].told(case))
+
+
 def table_of(findings: Sequence[Finding]) -> pd.DataFrame:
     """The conditions of each claim, a row each; of many those that are farthest from holding."""
     rows = [

@@ -48,7 +48,7 @@ def lab() -> None:
         from prunability.report import lab as copied  # noqa: PLC0415  (as the next)
         from prunability.report import notebooks  # noqa: PLC0415  (needs Jupyter)
 
-        folder, said = copied.prepare(notebooks.known())
+        folder, said = copied.prepare(notebooks.offered())
         echo(said)
         first = f"/lab/tree/{folder.name}/{next(iter(notebooks.known()))}.ipynb"
         options = [f"--ServerApp.root_dir={project_root()}", f"--LabApp.default_url={first}"]

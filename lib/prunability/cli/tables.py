@@ -5,10 +5,11 @@ from typing import Annotated
 import typer
 
 from prunability.cli.app import Data, ProfileName, Runs, Seed, StudyName, app, echo, executed, explained
+from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.files import expanded
 from prunability.records import tables, verify
 from prunability.records.runner import named, survey
-from prunability.report import transfer
+from prunability.report import pruned, transfer
 from prunability.report.session import Parameters
 from prunability.studies import open_study
 
@@ -21,10 +22,19 @@ def export(
     seed: Seed = 0,
     runs: Runs = "",
     records: Annotated[str, typer.Option(help="A file to carry the finished runs to another machine in.")] = "",
+    curves: Annotated[
+        bool, typer.Option("--curves", help="Instead, of the published networks, their pruning curves.")
+    ] = False,
 ) -> None:
     """Write the finished runs of a study, without weights: into results/PROFILE/, or to be carried elsewhere."""
     with explained():
+        if curves and records:
+            raise PrunabilityError("--curves are written beside the published table: leave out --records")
         execution = executed(study, profile, data, seed, "auto", runs, 1)
+        if curves:
+            path, n, of = pruned.publish(open_study(study, profile, data, seed, execution.data), execution)
+            typer.echo(f"wrote {path}: {n} of {of} published networks")
+            return
         path = transfer.target(study, profile, records, execution)
         opened = open_study(study, profile, data, seed, execution.data)
         snapshot = survey(opened, execution)

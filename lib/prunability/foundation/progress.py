@@ -9,7 +9,9 @@ from typing import Any
 from tqdm import tqdm
 
 LINE_EVERY = 15.0
-LINE = "{desc}: {n_fmt}/{total_fmt}, {elapsed} gone, about {remaining} left{postfix}"
+# Before so many pieces are done, and this share of all, what is left cannot be told.
+LEAST, LEAST_SHARE = 3, 0.05
+LINE = "{n_fmt} of {total_fmt}, {elapsed} gone{postfix}"
 
 
 @contextmanager
@@ -20,18 +22,26 @@ def progress(total: int, title: str) -> Iterator[Callable[[str], None]]:
     """
     look: dict[str, Any]
     if (show := _notebook_line()) is not None:
-        look = {"file": _Line(show), "bar_format": "{bar:20} " + LINE, "ascii": " █", "leave": False}
+        look = {"file": _Line(show), "bar_format": "{bar:20} {desc}: " + LINE, "ascii": " █", "leave": False}
     elif sys.stderr.isatty():
-        look = {"unit": "run", "dynamic_ncols": True}
+        look = {"bar_format": "{desc}: {percentage:3.0f}%|{bar}| " + LINE, "dynamic_ncols": True}
     else:
-        look = {"file": _Line(say), "bar_format": LINE, "mininterval": LINE_EVERY}
+        look = {"file": _Line(say), "bar_format": "{desc}: " + LINE, "mininterval": LINE_EVERY}
     with tqdm(total=total, desc=title, miniters=1, smoothing=0, **look) as bar:
 
         def tick(note: str) -> None:
-            bar.set_postfix_str(note, refresh=False)
+            left = _left(bar.n + 1, total, bar.format_dict["elapsed"])
+            bar.set_postfix_str(", ".join(filter(None, (left, note))), refresh=False)
             bar.update()
 
         yield tick
+
+
+def _left(done: int, total: int, seconds: float) -> str:
+    """About how long the rest takes, once that can be told: the first pieces of work are not like the others."""
+    if not max(LEAST, LEAST_SHARE * total) <= done < total:
+        return ""
+    return f"about {tqdm.format_interval(seconds / done * (total - done))} left"
 
 
 @contextmanager

@@ -36,7 +36,7 @@ class Gathered:
 
     ``instead_of`` is the source that the profile names where the images are others. ``without`` names the
     measures that no run has. ``blocks`` says how many of the study's blocks, in which runs are made where time is
-    short, are whole, and how many there are.
+    short, are whole, and how many there are. ``made`` of the runs were not there before.
     """
 
     records: list[Record]
@@ -47,12 +47,15 @@ class Gathered:
     instead_of: str = ""
     without: tuple[str, ...] = ()
     blocks: tuple[int, int] = (1, 1)
+    made: int = 0
 
     @property
     def words(self) -> str:
         """In a line or two, for a notebook."""
         lacking = f"; {self.missing} of the study's runs are missing" if self.missing else ""
-        runs = f"{len(self.records)} from the {self.origin}" if self.records else "none"
+        kept = len(self.records) - self.made
+        parts = [f"{kept} from the {self.origin}"] * (kept > 0) + [f"{self.made} made just now"] * (self.made > 0)
+        runs = " and ".join(parts) or "none"
         made = f", made by version {self.version} of the protocol" if self.version != VERSION else ""
         said = f"Runs on {self.title}: {runs}{made}{lacking}."
         whole, blocks = self.blocks
@@ -136,10 +139,11 @@ def gather(chosen: Chosen, execution: Execution, snapshot: Snapshot | None = Non
     """
     study, table = chosen.study, chosen.table
     if table is None:
-        done = [current(record) for record in completed(snapshot or check(study, execution)).done]
-        return Gathered(
-            done, study.data.title, "run store", len(study.runs) - len(done), blocks=_whole(study, done)
-        )
+        before = snapshot or check(study, execution)
+        lacked = {run.hash for run in before.missing}
+        done = [current(record) for record in completed(before).done]
+        missing, made = len(study.runs) - len(done), sum(record.config.hash in lacked for record in done)
+        return Gathered(done, study.data.title, "run store", missing, blocks=_whole(study, done), made=made)
     records = of_study(study, table.records)
     if not records:
         raise PrunabilityError(

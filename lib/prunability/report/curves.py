@@ -32,18 +32,20 @@ class Curves:
         record = self.records[self.places[run]]
         if {f"{pruner}_{resolution}" for pruner in pruners} <= set(record.curves):
             return True
+        return self.has_weights(run)
+
+    def has_weights(self, run: str) -> bool:
+        """Whether a run's weights are in the store, and its images can be had."""
         if self.study.source is None:
             return False
         with suppress(UnusableError):  # damaged ones are as good as none; `prunability verify` names them
-            self.store.load_weights(record)
+            self.store.load_weights(self.records[self.places[run]])
             return True
         return False
 
-    def of(self, run: str, pruner: Pruner, resolution: int) -> list[float]:
-        """L(φ(w, g/resolution)) of a run, by its hash, in nats for g = 1 … resolution."""
-        key, record = f"{pruner}_{resolution}", self.records[self.places[run]]
-        if key in record.curves:
-            return record.curves[key]
+    def network(self, run: str) -> TrainedRun:
+        """A run's network with its data, from its weights."""
+        record = self.records[self.places[run]]
         assert self.study.source is not None, "only what is drawable is drawn"
         weights = self.store.load_weights(record)
         images, dtype = (
@@ -51,8 +53,15 @@ class Curves:
             DTYPES[record.config.training.precision],
         )
         data = prepare(images, record.config.data, self.execution.torch_device, dtype)
+        return TrainedRun(record.config, data, *weights, record.result)
+
+    def of(self, run: str, pruner: Pruner, resolution: int) -> list[float]:
+        """L(φ(w, g/resolution)) of a run, by its hash, in nats for g = 1 … resolution."""
+        key, record = f"{pruner}_{resolution}", self.records[self.places[run]]
+        if key in record.curves:
+            return record.curves[key]
         with one_thread():
-            found = loss_curve(TrainedRun(record.config, data, *weights, record.result), pruner, resolution)
+            found = loss_curve(self.network(run), pruner, resolution)
         self.records[self.places[run]] = record = replace(record, curves={**record.curves, key: found})
         with suppress(OSError):  # a store that can only be read draws them anew each time
             self.store.save(record)

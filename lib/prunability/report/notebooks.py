@@ -29,12 +29,20 @@ from prunability.studies import STUDIES, having, profiles
 
 # What a notebook's file is called; others in the folder are somebody's own.
 NAMED = re.compile(r"\d\d_\w+\.ipynb")
+# One to look around in: it draws for whoever opens it, and nothing of it is published.
+EXPLORE = "explore.ipynb"
 
 
 def known() -> dict[str, Path]:
     """The notebooks by name, in their order; others are none of ours."""
     found = sorted((project_root() / "notebooks").glob("*.ipynb"))
     return {path.stem: path for path in found if NAMED.fullmatch(path.name)}
+
+
+def offered() -> dict[str, Path]:
+    """Those that are opened to work in: the same, and the one to look around in."""
+    path = project_root() / "notebooks" / EXPLORE
+    return {**known(), path.stem: path}
 
 
 def sources(names: Sequence[str], profile: str) -> list[Path]:
@@ -52,6 +60,8 @@ def sources(names: Sequence[str], profile: str) -> list[Path]:
         return [named[name] for name in dict.fromkeys(name.removesuffix(".ipynb") for name in names)]
     found = []
     for path in sorted((project_root() / "notebooks").glob("*.ipynb")):
+        if path.name == EXPLORE:
+            continue
         try:
             if any(profile in profiles(study) for study in studies_of(path)):
                 found.append(path)

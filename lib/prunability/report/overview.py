@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 from prunability.claims import Case, Finding, case_of, decisive, of_study
 from prunability.claims.reproduction import reproduction, words
 from prunability.claims.sensitivity import sensitivity
-from prunability.claims.words import plain
+from prunability.claims.words import plain, told
 from prunability.foundation.errors import PrunabilityError
+from prunability.foundation.progress import progress
 from prunability.records.sources import gather, of_table
 from prunability.records.tables import find
 from prunability.report.figures.style import Drawn
@@ -39,7 +40,8 @@ class Overview:
     def verdicts(self) -> pd.DataFrame:
         """A row for each claim and profile, with the condition that decides it.
 
-        The columns are claim, profile, data, version, n, verdict, statistic, estimate, wanted and undecided.
+        The columns are claim, profile, data, version, n, verdict, statistic, estimate, wanted, undecided and told,
+        the numbers that stand wherever the verdict does.
         """
         rows = []
         for found in self.evidence:
@@ -48,17 +50,19 @@ class Overview:
                 condition = decisive(finding.criteria)
                 words = (condition.statistic, condition.words, condition.wanted) if condition else ("", "", "")
                 where = (study.profile, study.data.title, found.session.gathered.version)
-                rows.append((finding.claim, *where, finding.n, finding.verdict, *words, finding.undecided))
+                said = finding.undecided, told(found.case, finding)
+                rows.append((finding.claim, *where, finding.n, finding.verdict, *words, *said))
         heads = ["claim", "profile", "data", "version", "n", "verdict", "statistic", "estimate", "wanted"]
-        table = pd.DataFrame(rows, columns=[*heads, "undecided"])
+        table = pd.DataFrame(rows, columns=[*heads, "undecided", "told"])
         return table.sort_values("claim", kind="stable", ignore_index=True)
 
     def sensitivity(self) -> pd.DataFrame:
         """The verdicts with one thing varied at a time: profile, claim, varied, setting, value, verdict."""
-        parts = [
-            sensitivity(found.session.study.name, found.case).assign(profile=found.session.study.profile)
-            for found in self.evidence
-        ]
+        parts = []
+        for found in self.evidence:
+            study = found.session.study
+            title = f"{study.name}, {study.profile}: verdicts with one thing varied"
+            parts.append(sensitivity(study.name, found.case, title).assign(profile=study.profile))
         return pd.concat(parts, ignore_index=True)
 
     def before_revision(self) -> pd.DataFrame:
@@ -116,8 +120,12 @@ def open_overview(**values: Any) -> Overview:
                 unreadable.append(str(error))
             else:
                 sessions += [found] if found else []
-    evidence = tuple(_evidence(session, parameters.seed) for session in sessions)
-    return Overview(parameters, evidence, tuple(unreadable))
+    evidence = []
+    with progress(len(sessions), "judging the claims, study by study") as tick:
+        for session in sessions:
+            evidence.append(_evidence(session, parameters.seed))
+            tick(f"{session.study.name}, {session.study.profile}")
+    return Overview(parameters, tuple(evidence), tuple(unreadable))
 
 
 def _published(like: Session, study: str, profile: str) -> Session | None:

@@ -11,6 +11,7 @@ from prunability.report.figures.overview import LOOKS, SIGNS
 from prunability.training.config import VERSION
 
 COLUMNS = ["claim", "profile", "data", "version", "n", "verdict", "statistic", "estimate", "wanted", "undecided"]
+TOLD = "partial association with test loss given size -0.38 [-0.62, -0.11]"
 TABLE = pd.DataFrame(
     [
         (
@@ -30,7 +31,7 @@ TABLE = pd.DataFrame(
         ("C1", "small", "images", VERSION - 1, 48, "inconclusive", "τ", "0.1", "above 0.3", ""),
     ],
     columns=COLUMNS,
-)
+).assign(told=["", "", "", TOLD])
 
 
 def cells(ax: Axes) -> dict[tuple[int, int], str]:
@@ -70,6 +71,8 @@ def test_verdicts() -> None:
         ]
         assert at(ax, 1, 0) == ["– insufficient n", "n\u00a0=\u00a09"]
         assert at(ax, 2, 1) == ["○ cannot decide", "nothing to explain\nn\u00a0=\u00a048"]
+        # What stands wherever the verdict does is its last lines.
+        assert at(ax, 0, 1)[1].replace("\n", " ").endswith("48 " + TOLD.replace("-", "−"))
         assert at(ax, 1, 1) == at(ax, 2, 0) == ["no results"]
         assert "C3, small: cannot decide." in drawing.alternative(ax)
 
@@ -83,7 +86,8 @@ def test_one_verdict() -> None:
 
 def test_words_stay_within_their_cells() -> None:
     long = TABLE.assign(
-        statistic="a statistic of prunability with a long name, such as these have", undecided="nothing can be said of it " * 5
+        statistic="a statistic of prunability with a long name, such as these have", undecided="nothing can be said of it " * 5,
+        told=TOLD,
     )
     more = [long.assign(profile=name) for name in ("quick", "narrow", "small")]
     table = pd.concat(more).drop_duplicates(["claim", "profile"])

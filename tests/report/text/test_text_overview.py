@@ -76,6 +76,16 @@ def test_a_supported_claim_says_what_it_hangs_on() -> None:
     assert line == f"- quick: ✓ **supported**: {HOLDS.statistic} {HOLDS.words}, wanted {HOLDS.wanted}."
 
 
+def test_what_is_left_given_the_size_stands_beside_the_verdict_on_the_size() -> None:
+    found = evidence([Finding("C2", 80, (HOLDS,), True)])
+    (line,) = told(found, key="C2")
+    ((statistic, estimate),) = CLAIMS["C2"].told(found.case)
+    assert line.endswith(f"wanted {HOLDS.wanted}. {statistic[0].upper()}{statistic[1:]} {estimate}.")
+    assert str(estimate) in [str(beside) for _, beside in CLAIMS["C2"].beside(found.case)]
+    (line,) = told(evidence([Finding("C2", 80, (HOLDS,), True, "why")]), key="C2")
+    assert "given size" not in line
+
+
 def test_a_claim_that_fails_says_how_many_conditions_did_and_why() -> None:
     found = evidence([Finding("C1", 80, (HOLDS, FAILS, FAILS, OPEN), True)])
     (line,) = told(found)

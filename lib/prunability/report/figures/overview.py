@@ -64,7 +64,7 @@ def _reason(row: pd.Series, wide: int) -> str:
     if row["verdict"] == "cannot decide":
         lines = [row["undecided"], n]
     elif row["statistic"]:
-        lines = [row["statistic"], row["estimate"], f"wanted: {row['wanted']}; {n}"]
+        lines = [row["statistic"], row["estimate"], f"wanted: {row['wanted']}; {n}", *filter(None, [row["told"]])]
     else:
         lines = [n]
     return "\n".join(fill(parts.typeset(line), wide) for line in lines)

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
+from html import escape
 from io import BytesIO
 from pathlib import Path
 from textwrap import fill
@@ -90,28 +91,36 @@ def panels(
 
 
 @dataclass(frozen=True)
+class Picture:
+    """A PNG with its text alternative, as Jupyter shows it."""
+
+    png: bytes
+    alt: str
+
+    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, str], dict[str, Any]]:
+        """For IPython: as HTML too, for JupyterLab takes no notice of the text that stands in the metadata."""
+        coded = b64encode(self.png).decode()
+        html = f'<img alt="{escape(self.alt)}" src="data:image/png;base64,{coded}">'
+        shown = {"image/png": coded, "text/html": html, "text/plain": self.alt}
+        return shown, {"image/png": {"alt": self.alt}}
+
+
+@dataclass(frozen=True)
 class Drawn:
     """A figure that is saved: Jupyter shows the PNG of the file, with its alt text, and keeps what it is made from."""
 
-    figure: Figure
+    picture: Picture
     name: str
     note: str
-    png: bytes
     numbers: bytes
     provenance: Mapping[str, Any]
 
-    @property
-    def alt(self) -> str:
-        """Its name, and what its plotters said that it shows (:func:`parts.describe`), else what its axes say."""
-        axes = ("; ".join(filter(None, (ax.get_title(), ax.get_ylabel(), ax.get_xlabel()))) for ax in self.figure.axes)
-        return f"{self.name.replace('_', ' ')}: {self.figure.get_label() or '. '.join(filter(None, axes))}"
-
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, str], dict[str, Any]]:
         """For IPython: the picture, and beside it what the manifest says of the figure."""
-        sums = {"csv": sha256(self.numbers).hexdigest(), "png": sha256(self.png).hexdigest()}
-        entry = {"alt": self.alt, "caption": self.note, **sums}
-        shown = {"image/png": b64encode(self.png).decode(), "text/plain": self.alt}
-        return shown, {"image/png": {"alt": self.alt}, KEY: {"figure": {self.name: entry}, **self.provenance}}
+        shown, metadata = self.picture._repr_mimebundle_()
+        sums = {"csv": sha256(self.numbers).hexdigest(), "png": sha256(self.picture.png).hexdigest()}
+        entry = {"alt": self.picture.alt, "caption": self.note, **sums}
+        return shown, metadata | {KEY: {"figure": {self.name: entry}, **self.provenance}}
 
 
 def save(
@@ -147,7 +156,19 @@ def save(
     text = numbers.to_csv(index=False, float_format="%.10g", lineterminator="\n").encode()
     write(folder / f"{name}.png", picture)
     write(folder / f"{name}.csv", text)
-    return Drawn(figure, name, note, picture, text, provenance)
+    return Drawn(Picture(picture, _alt(figure, name)), name, note, text, provenance)
+
+
+def pictured(figure: Figure, name: str) -> Picture:
+    """A figure to be looked at and not kept."""
+    with context(STYLE, after_reset=True):
+        return Picture(_png(figure), _alt(figure, name))
+
+
+def _alt(figure: Figure, name: str) -> str:
+    """Its name, and what its plotters said that it shows (:func:`parts.describe`), else what its axes say."""
+    axes = ("; ".join(filter(None, (ax.get_title(), ax.get_ylabel(), ax.get_xlabel()))) for ax in figure.axes)
+    return f"{name.replace('_', ' ')}: {figure.get_label() or '. '.join(filter(None, axes))}"
 
 
 def _png(figure: Figure) -> bytes:

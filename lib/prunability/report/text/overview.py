@@ -3,6 +3,7 @@
 import pandas as pd
 
 from prunability.claims import CLAIMS, Finding, decisive, networks_needed
+from prunability.claims import words as words_of
 from prunability.claims.sensitivity import AS_IT_IS
 from prunability.claims.words import markdown, plain, why
 from prunability.report.figures.overview import SIGNS
@@ -38,7 +39,7 @@ def claims(overview: Overview, moved: pd.DataFrame) -> str:
         lines, told = [f"**{key}** *{claim.words}*", ""], ""
         for found, finding in of_claim(overview, key):
             profile = found.session.study.profile
-            said = [_rests_on(finding, told), *_reasons(found, finding)]
+            said = [_rests_on(finding, told), *_reasons(found, finding), _told(found, finding)]
             said.append(_firm(moved[(moved["claim"] == key) & (moved["profile"] == profile)]))
             words = " ".join(part for part in said if part)
             lines.append(f"- {profile}: {SIGNS[finding.verdict]} **{finding.verdict}**: {words}")
@@ -79,6 +80,12 @@ def _reasons(found: Evidence, finding: Finding) -> list[str]:
     """What else the runs say of a claim that fails or is open."""
     asked = finding.verdict in ("not supported", "inconclusive")
     return CLAIMS[finding.claim].reasons(found.case, finding) if asked else []
+
+
+def _told(found: Evidence, finding: Finding) -> str:
+    """The numbers that stand wherever the verdict does, as a sentence."""
+    words = words_of.told(found.case, finding)
+    return f"{words[0].upper()}{words[1:]}." if words else ""
 
 
 def _firm(part: pd.DataFrame) -> str:
