@@ -11,7 +11,6 @@ from statistics import fmean
 import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
-from torchvision.transforms.v2.functional import gaussian_blur
 
 from prunability.foundation.seeding import generator
 from prunability.measures.flatness import noise
@@ -41,6 +40,8 @@ def _noisy(images: Tensor, amount: float, draws: Generator) -> Tensor:
 
 
 def _blurred(images: Tensor, amount: float, draws: Generator) -> Tensor:
+    from torchvision.transforms.v2.functional import gaussian_blur  # noqa: PLC0415  (needed only here)
+
     del draws
     sigma = amount * min(images.shape[2:])
     blurred: Tensor = gaussian_blur(images, 2 * math.ceil(3 * sigma) + 1, sigma or 1.0)

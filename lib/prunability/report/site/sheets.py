@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 
-from prunability.claims import CLAIMS
+from prunability.claims import STATED
 from prunability.measures import all_measures
 from prunability.report.site.published import Published
 
@@ -24,7 +24,7 @@ def summary(profile: Published, notebook: str) -> str:
     lines = [f"- Profile `{profile.profile}`: {'; '.join(profile.studies(notebook))}."]
     for key in profile.decided(notebook):
         finding = profile.claims[key]
-        lines.append(f"- {key}, *{CLAIMS[key].words.rstrip('.')}*: **{finding['verdict']}**{_why(finding)}.")
+        lines.append(f"- {key}, *{STATED[key].words.rstrip('.')}*: **{finding['verdict']}**{_why(finding)}.")
     if len(lines) == 1:
         counts: dict[str, list[str]] = {}
         for key, finding in sorted(profile.claims.items()):
