@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from helpers import small_network
 from prunability.foundation.errors import PrunabilityError
-from prunability.measures import TrainedRun, connectivity
+from prunability.measures import TrainedRun, UndefinedMeasureError, connectivity
 from prunability.measures.connectivity import (
     ALONG,
     POINTS,
@@ -146,7 +146,7 @@ def test_a_network_finds_its_own_permuted_copy(trained: TrainedRun) -> None:
 
 
 def test_what_cannot_be_connected_says_so(resnet: TrainedRun, trained: TrainedRun, tiny_nin: TrainedRun) -> None:
-    with pytest.raises(PrunabilityError, match="not defined for a residual network"):
+    with pytest.raises(UndefinedMeasureError, match="which a residual network is not made of"):
         matched_barrier(resnet, resnet)
     assert len(barrier(resnet, resnet)) == 44
     for function in (barrier, matched_barrier):

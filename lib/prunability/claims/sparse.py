@@ -1,8 +1,8 @@
 """S1 to S5: what others found of sparse networks, put to the networks of the study ``sparse``.
 
-A row of the table is a network, and ``curves`` hold what probes gave of it. ``rewind`` is the epoch that a ticket
-goes back to, and at which the children of a network part. Each statistic is found once for every seed; the interval
-of their mean draws whole seeds anew. Labels, densities and margins were fixed before any network was trained.
+A row of the table is a network in a part of the study, ``curves`` hold what probes gave of it. Each statistic is
+found once for every seed; the interval of their mean draws whole seeds anew. Labels, densities and margins were
+fixed before any network was trained.
 """
 
 from collections.abc import Mapping, Sequence
@@ -44,9 +44,10 @@ def worth(seeds: int) -> str:
 
 def tickets(table: pd.DataFrame, noise: float, weights: str = "rewound") -> pd.DataFrame:
     """Dense networks and, round by round, what was pruned from them by magnitude and rewound to the start."""
-    own = table[(table["part"] == "tickets") & np.isclose(table["label_noise"], noise)]
-    made = (own["weights"] == weights) & (own["places"] == "magnitude") & (own["rewind"] == 0)
-    return own[(own["round"] == 0) | made]
+    part, own = table["part"], np.isclose(table["label_noise"], noise)
+    made = (table["weights"] == weights) & (table["places"] == "magnitude") & (table["rewind"] == 0)
+    chosen = table[own & ((part == "grid") | (part.isin(["tickets", "controls"]) & made))]
+    return chosen.assign(round=chosen["round"].fillna(0.0).astype(int))
 
 
 def over_seeds(values: pd.Series, sample: Sample) -> Estimate:
@@ -135,12 +136,12 @@ def judge_barriers(case: Case) -> Finding:
     """Within each seed, tau of the test loss barrier between children with their epoch has an upper end below 0."""
     stem, rows = f"{key('barrier')}_", []
     children = case.table[case.table["part"] == "children"]
-    for run, *own in children[["run", "seed", "width", "rewind"]].itertuples(index=False):
-        found = [row for name, row in case.curves.get(run, {}).items() if name.startswith(stem)]
+    for run, *own in children[["run", "seed", "width", "epoch"]].itertuples(index=False):
+        found = [row for name, row in case.curves.get(run, {}).items() if row and name.startswith(stem)]
         rows += [(*own, barriers(row)["test_loss"]) for row in found]
-    table = pd.DataFrame(rows, columns=["seed", "width", "rewind", "barrier"])
+    table = pd.DataFrame(rows, columns=["seed", "width", "epoch", "barrier"])
     words = "τ of the test loss barrier with the epoch at which children part"
-    return _judged("S3", case, 2 * len(table), {words: taus(table, "rewind", "barrier")}, "below", POSITIVE)
+    return _judged("S3", case, 2 * len(table), {words: taus(table, "epoch", "barrier")}, "below", POSITIVE)
 
 
 def judge_capacity(case: Case) -> Finding:
@@ -148,8 +149,8 @@ def judge_capacity(case: Case) -> Finding:
     own = case.table[case.table["part"] == "static"]
     rows = (case.curves.get(run, {}).get(key("weight_noise")) for run in own["run"])
     own = own.assign(noisy=[np.mean(row[1:]) if row else np.nan for row in rows])
-    dense = own[(own["density"] == 1) & (own["width"] == own["width"].min())].set_index("seed")
-    sparse = own[(own["density"] < 1) & (np.abs(own["kept"] / own["seed"].map(dense["kept"]) - 1) <= SAME)]
+    dense = own[(own["kind"] == "dense") & (own["width"] == own["width"].min())].set_index("seed")
+    sparse = own[(own["kind"] == "static") & (np.abs(own["kept"] / own["seed"].map(dense["kept"]) - 1) <= SAME)]
     values = sparse.groupby("seed")["noisy"].mean() - dense["noisy"]
     words = (
         "test error under weight noise, of sparse and wide networks less that of the dense one of their capacity"
@@ -160,7 +161,7 @@ def judge_capacity(case: Case) -> Finding:
 def judge_following(case: Case) -> Finding:
     """Within each seed's chain with wrong labels, tau of both with the test loss has a lower end above STRONG."""
     chain = tickets(case.table, NOISE)
-    columns = {"prunability_left": "prunability, of the weights left,", "learning_distance": "learning distance"}
+    columns = {"prunability_of_left": "prunability, of the weights left,", "learning_distance": "learning distance"}
     values = {
         f"τ of {label} with test loss over density": taus(chain, x, "test_loss") for x, label in columns.items()
     }

@@ -11,7 +11,7 @@ from torch import Generator, Tensor, nn
 
 from prunability.foundation.errors import PrunabilityError
 from prunability.measures.probes import probe
-from prunability.measures.subject import TrainedRun
+from prunability.measures.subject import TrainedRun, UndefinedMeasureError
 from prunability.training.course import cross_entropies, error_of
 from prunability.training.loop import State, evaluation_batch, logits
 from prunability.training.networks import ResNet18
@@ -57,7 +57,8 @@ def matched_barrier(run: TrainedRun, partner: TrainedRun) -> list[float]:
     """The same with the units of the partner permuted to be like the run's (Ainsworth et al. 2023, algorithm 1).
 
     Raises:
-        PrunabilityError: the two are not of one shape, or of one whose units cannot be permuted layer by layer.
+        PrunabilityError: the two are not of one shape.
+        UndefinedMeasureError: they are residual networks, whose units cannot be permuted layer by layer.
     """
     _one_shape(run.final, partner.final)
     return _along(run, matched(run.final, partner.final, chain(run.network), run.draws("weight matching")))
@@ -105,10 +106,10 @@ def chain(network: nn.Module) -> list[Layer]:
     """The layers of a network in which each reads only the one before, in order.
 
     Raises:
-        PrunabilityError: the network is residual: there a unit is added to those of other layers.
+        UndefinedMeasureError: the network is residual: there a unit is added to those of other layers.
     """
     if isinstance(network, ResNet18):
-        raise PrunabilityError("weights are matched layer by layer, which is not defined for a residual network")
+        raise UndefinedMeasureError("weights are matched layer by layer, which a residual network is not made of")
     products, norms = (
         [name for name, module in network.named_modules() if isinstance(module, kinds)]
         for kinds in ((nn.Conv2d, nn.Linear), nn.BatchNorm2d)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 
-from prunability.claims import STATED
+from prunability.claims import CLAIMS, STATED
 from prunability.measures import all_measures
 from prunability.report.site.published import Published
 
@@ -27,8 +27,8 @@ def summary(profile: Published, notebook: str) -> str:
         lines.append(f"- {key}, *{STATED[key].words.rstrip('.')}*: **{finding['verdict']}**{_why(finding)}.")
     if len(lines) == 1:
         counts: dict[str, list[str]] = {}
-        for key, finding in sorted(profile.claims.items()):
-            counts.setdefault(finding["verdict"], []).append(key)
+        for key in CLAIMS:
+            counts.setdefault(profile.claims[key]["verdict"], []).append(key)
         lines += [f"- **{verdict}**: {', '.join(keys)}." for verdict, keys in counts.items()]
     return ":::{admonition} In short\n" + "\n".join(lines) + "\n:::\n"
 
