@@ -46,6 +46,8 @@ def test_nothing_moves() -> None:
 def test_a_class_without_errors_is_named_and_left_out(whole: list[list[int]], left_out: tuple[int, ...]) -> None:
     found = bias(whole, PRUNED)
     assert found.left_out == left_out
+    assert np.flatnonzero(np.isnan(changes(whole, PRUNED)).all(axis=1)).tolist() == list(left_out)
+    assert np.isfinite(changes(whole, PRUNED)).all(axis=1).sum() == 3 - len(left_out)
     kept = [place for place in range(3) if place not in left_out]
     assert math.isnan(found.cev) == math.isnan(found.sde) == (not kept)
     if kept:

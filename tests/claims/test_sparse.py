@@ -139,6 +139,8 @@ def test_s1_is_asked_at_its_density_alone() -> None:
     near = (table["round"] == 8).to_numpy() & (table["weights"] == "redrawn").to_numpy()
     moved = table.assign(test_loss=table["test_loss"].where(~near, 0.0))
     assert judged("S1", moved).verdict == "not supported"  # 0.8⁸ = 0.17 is nearer to 0.2 than 0.8⁶ = 0.26
+    nearer = moved[near].assign(round=7, density=0.8**7, test_loss=9.0, run="another")
+    assert judged("S1", pd.concat([moved, nearer])).verdict == "supported"
     gone = judged("S1", table[~(table["round"] >= 7)])
     assert gone.verdict == "cannot decide"
     assert "is known of 0 seeds, 3 are needed" in gone.undecided
