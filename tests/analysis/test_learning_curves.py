@@ -39,7 +39,10 @@ def with_margins(batch: int, seed: int, margins: list[float], losses: list[float
 
 def test_checkpoints_are_in_order_and_in_logarithms() -> None:
     table = pd.concat(
-        [training(8, 0, hessian_trace=[1.0, 10.0, 100.0], train_loss=[1.0, 0.1, 0.01]), training(4, 1)]
+        [
+            training(8, 0, hessian_trace=[1.0, 10.0, 100.0], train_loss=[1.0, 0.1, 0.01]),
+            training(4, 1, test_loss=[1.0]),
+        ]
     )
     found = curves.checkpoints(table)
     assert found["training"].tolist() == [0] + [1] * 3

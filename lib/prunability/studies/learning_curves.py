@@ -7,12 +7,33 @@ trained to the target loss on nested subsets, whose epochs are short and may be 
 
 from typing import Any
 
-from prunability.studies.grid import Profile
+from prunability.studies.grid import Profile, Wanted
+from prunability.training.config import RunConfig
 
 # 500, and no power of two, for it leaves no image of an epoch out.
 BATCHES, EPOCHS, LONGER = [16, 50, 160, 500], [2, 4, 8, 16, 32], [64, 128]
 QUICK = {"width": [24, 40, 64], "depth": [1, 2], "learning_rate": [0.03, 0.1], "batch_size": [32], "seed": [0, 1]}
 SMALL = {"width": [64, 96, 128], "depth": [2, 3], "learning_rate": [0.02, 0.05], "batch_size": [64], "seed": [0, 1]}
+
+
+def _following(run: RunConfig) -> list[tuple[str, RunConfig | None]]:
+    """Of networks trained to the target, what they say of the examples that a larger subset would add."""
+    return [("following_losses", None)] if run.training.stop_at_target else []
+
+
+WANTED = Wanted(
+    (
+        "prunability_magnitude",
+        "hessian_trace",
+        "hessian_top_eigenvalue",
+        "pacbayes",
+        "pacbayes_magnitude",
+        "inverse_margin",
+        "negative_mean_margin",
+        "parameter_count",
+    ),
+    _following,
+)
 
 
 def _also(seeds: list[int], settings: dict[str, Any], sizes: list[int], more: int) -> dict[str, dict[str, Any]]:
@@ -34,6 +55,7 @@ PROFILES = {
         | {"long": {"batch_size": [100], "max_epochs": [100], "seed": [0, 1]}},
         claims=False,
         made_here=True,
+        wanted=WANTED,
     ),
     "quick": Profile(
         data="digits",
@@ -42,6 +64,7 @@ PROFILES = {
         fixed={"width": 24, "depth": 1, "learning_rate": 0.1, "stop_at_target": False},
         also=_also([*range(5)], QUICK, [50, 100, 200, 400, 1000], 1000),
         made_here=True,
+        wanted=WANTED,
     ),
     "small": Profile(
         data="cifar10",
@@ -49,5 +72,6 @@ PROFILES = {
         grid={"batch_size": BATCHES, "max_epochs": EPOCHS, "seed": [*range(3)]},
         fixed={"width": 64, "depth": 2, "learning_rate": 0.05, "stop_at_target": False, "precision": "bfloat16"},
         also=_also([*range(3)], SMALL, [100, 200, 400, 800, 2000], 1000),
+        wanted=WANTED,
     ),
 }
