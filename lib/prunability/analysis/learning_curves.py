@@ -3,9 +3,9 @@
 A training is a batch size with a seed, its checkpoints are runs of their own; a choice is a setting at any size.
 """
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -24,7 +24,7 @@ FEW = 0.1
 # Those that are at hand; the first decides.
 FLATNESS = ["hessian_trace", "hessian_top_eigenvalue", "pacbayes_flatness", "pacbayes_magnitude_flatness"]
 # Flatness, margin and prunability, each written so that it should rise with the test loss.
-FOLLOWED = ["log_trace", "inverse_margin", HEADLINE_MEASURE]
+FOLLOWED = {"log_trace": "Hessian trace", "inverse_margin": "inverse margin", HEADLINE_MEASURE: "prunability"}
 
 
 def checkpoints(table: pd.DataFrame) -> pd.DataFrame:
@@ -59,15 +59,15 @@ def pearson(x: ArrayLike, y: ArrayLike, sample: Sample) -> Estimate:
 
 
 def pairs(table: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """Pearson's r of each flatness with each margin, over the checkpoints that fit."""
-    found = fitted(table)
-    sample = Sample(tuple(found["training"]), seed, seed_resamples=0)
-    margins = {"10th percentile": found["margin"], "mean": -found["negative_mean_margin"]}
-    rows = [
-        (f"log {all_measures()[name].label}", words, str(pearson(np.log10(found[name]), margin, sample)))
-        for name in FLATNESS
-        for words, margin in margins.items()
-    ]
+    """Pearson's r of each flatness with each margin, over the checkpoints that fit and have both."""
+    margins, rows = {"10th percentile": "margin", "mean": "mean_margin"}, []
+    found = fitted(table).assign(mean_margin=lambda fits: -fits["negative_mean_margin"])
+    for name, (words, margin) in itertools.product(FLATNESS, margins.items()):
+        own = found.dropna(subset=[name, margin])
+        if len(own):
+            sample = Sample(tuple(own["training"]), seed, seed_resamples=0)
+            r = pearson(np.log10(own[name]), own[margin], sample)
+            rows.append((f"log {all_measures()[name].label}", words, str(r)))
     return pd.DataFrame(rows, columns=["flatness", "margin", "r"])
 
 
@@ -128,7 +128,22 @@ def equal_loss(table: pd.DataFrame) -> pd.DataFrame:
 def along(table: pd.DataFrame) -> pd.DataFrame:
     """Tau with the test loss over the checkpoints that fit, a row a training that has three or more."""
     groups = [own for _, own in fitted(table).groupby("training") if len(own) > 2]
-    return pd.DataFrame([{name: kendall_tau(own[name], own["test_loss"]) for name in FOLLOWED} for own in groups])
+    rows = [[kendall_tau(own[name], own["test_loss"]) for name in FOLLOWED] for own in groups]
+    return pd.DataFrame(rows, columns=list(FOLLOWED), dtype=float)
+
+
+def followed(table: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Tau with the test loss at equal training loss over trainings, and along each training, the mean of these."""
+    equal, within = equal_loss(table).dropna(), along(table).dropna()
+    rows = []
+    for name, label in FOLLOWED.items():
+        if len(equal) > 1:
+            e = tau_estimate(equal[name], equal["test_loss"], Sample(tuple(range(len(equal))), seed))
+            rows.append(("at equal training loss", label, e.value, e.low, e.high))
+        if len(within):
+            e = mean(within[name], seed)
+            rows.append(("along training", label, e.value, e.low, e.high))
+    return pd.DataFrame(rows, columns=["way", "label", "tau", "low", "high"])
 
 
 def choices(table: pd.DataFrame) -> pd.DataFrame:
@@ -160,8 +175,9 @@ def description_lengths(table: pd.DataFrame, rows: Mapping[str, Sequence[float]]
     for (choice, seed), own in runs.groupby(["choice", "seed"]):
         nats = sizes[0] * math.log(classes)
         names = own.set_index("n_train")["run"]
-        for n, more in pairwise(sizes):
+        for n, more in itertools.pairwise(sizes):
             row = rows.get(names.get(n, ""), ())
             nats += row[GROWTH.index(more / n)] if row else math.nan
-        found.append((choice, seed, nats, sizes[-1] * math.log(classes)))
-    return pd.DataFrame(found, columns=["choice", "seed", "nats", "uniform"])
+        last = own.loc[own["n_train"] == sizes[-1], "test_loss"]
+        found.append((choice, seed, nats, sizes[-1] * math.log(classes), last.mean()))
+    return pd.DataFrame(found, columns=["choice", "seed", "nats", "uniform", "test_loss"])

@@ -4,13 +4,16 @@ Each rule takes the table of compared runs and a seed, and gives its conditions 
 rules, and which flatness and which margin they are about, were fixed before any of the runs was made.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 
 from prunability.analysis import learning_curves as curves
 from prunability.analysis.ranks import tau_difference, tau_estimate
 from prunability.analysis.resampling import Estimate, Sample
-from prunability.claims.criteria import POSITIVE, STRONG, Criterion, Threshold
+from prunability.claims.criteria import LEAST_RUNS, POSITIVE, STRONG, Criterion, Finding, Threshold
+from prunability.claims.registry import Case, Claim
 from prunability.measures import HEADLINE_MEASURE
 
 Judged = tuple[list[Criterion], str]
@@ -104,11 +107,27 @@ def n2(table: pd.DataFrame, seed: int) -> Judged:
     return [Criterion("τ of prunability with the test loss over settings and sizes", e, "above", STRONG)], ""
 
 
-RULES = {"F1": f1, "F2": f2, "F3": f3, "N1": n1, "N2": n2}
-WORDS = {
-    "F1": "Once a network fits nine in ten of its training examples, flatness and margin go together.",
-    "F2": "The worse test loss of large batches goes away at an equal margin.",
-    "F3": "The test loss follows prunability more closely than flatness or margin, at equal loss and in time.",
-    "N1": "Prunability on few examples orders settings as their test loss on all does.",
-    "N2": "Prunability predicts the test loss also where the size of the training set varies.",
-}
+def _claim(key: str, words: str, short: str, rule: Callable[[pd.DataFrame, int], Judged]) -> Claim:
+    def judge(case: Case) -> Finding:
+        criteria, undecided = rule(case.table, case.sample.seed)
+        n = int((case.table["stop_at_target"] == key.startswith("N")).sum())
+        enough = case.may_claim and n >= LEAST_RUNS
+        return Finding(key, n, tuple(criteria), enough, undecided)
+
+    return Claim(key, words, short, "learning-curves", judge, of_abstract=False)
+
+
+F1 = _claim(
+    "F1", "Where nine in ten training examples are fitted, flat networks have large margins.", "flat is wide", f1
+)
+F2 = _claim("F2", "The worse test loss of large batches goes away at an equal margin.", "margins, not batches", f2)
+F3 = _claim(
+    "F3",
+    "The test loss follows prunability more closely than flatness or margin, at equal training loss and in time.",
+    "closer than both",
+    f3,
+)
+N1 = _claim("N1", "Prunability on few examples orders settings as their test loss on all does.", "tells early", n1)
+N2 = _claim(
+    "N2", "Prunability predicts the test loss also where the number of examples varies.", "across sizes", n2
+)

@@ -50,7 +50,7 @@ PROFILES = {
         data="digits",
         n_train=200,
         grid={"batch_size": [20, 100], "max_epochs": [4, 16, 40], "seed": [0, 1]},
-        fixed={"width": 8, "depth": 1, "learning_rate": 0.1, "target_loss": 0.09, "stop_at_target": False},
+        fixed={"width": 8, "depth": 2, "learning_rate": 0.1, "target_loss": 0.09, "stop_at_target": False},
         also=_also([], {"width": [8, 12, 16], "batch_size": [20]}, [20, 40, 80, 200], 100)
         | {"long": {"batch_size": [100], "max_epochs": [100], "seed": [0, 1]}},
         claims=False,
