@@ -39,8 +39,9 @@ def checkpoints(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def fitted(table: pd.DataFrame) -> pd.DataFrame:
-    """The checkpoints whose training error is below ``FITS``."""
-    return (found := checkpoints(table))[found["train_error"] < FITS].reset_index(drop=True)
+    """The checkpoints whose training error is below ``FITS``, and which have a margin."""
+    found = checkpoints(table)
+    return found[(found["train_error"] < FITS) & found["margin"].notna()].reset_index(drop=True)
 
 
 def pearson(x: ArrayLike, y: ArrayLike, sample: Sample) -> Estimate:

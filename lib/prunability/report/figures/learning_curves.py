@@ -18,7 +18,7 @@ def by_level(axes: Sequence[Axes], tables: Mapping[str, pd.DataFrame], x: str, l
             lines(ax, table, x, {name: level}, number)
         ax.set(xlabel=x.replace("n_train", "training examples"), title=label)
         means = pd.concat(list(tables.values())).query("name == @name")["mean"]
-        if means.min() > 0 and means.max() > 20 * means.min():
+        if means.min() > 0 and means.max() > max(1, 20 * means.min()):
             ax.set_yscale("log")
     parts.describe(axes[0], f"Against {axes[0].get_xlabel()}: {'; '.join(labels.values())}.")
 
@@ -48,7 +48,9 @@ def taus(axes: Sequence[Axes], table: pd.DataFrame) -> None:
         parts.zero(ax)
         parts.intervals(ax, own, range(len(own)), COLOURS[: len(own)])
         parts.name_rows(ax, own["label"])
-        ax.set(title=way, xlabel="Kendall τ with the test loss", xlim=(-1.05, 1.05))
+        ax.set(title=way, xlabel="Kendall τ with the test loss", xlim=(-1.05, 1.05), xticks=[-1, -0.5, 0, 0.5, 1])
+    for ax in axes[table["way"].nunique() :]:
+        ax.remove()
 
 
 def orders(ax: Axes, table: pd.DataFrame, labels: Mapping[str, str]) -> None:
