@@ -174,9 +174,12 @@ def test_orders_are_compared_with_that_of_all_examples() -> None:
 
 
 def test_a_description_is_as_long_as_its_blocks() -> None:
-    table = settings({10: [1.0], 20: [1.0], 50: [1.0]}, {10: [1.0], 20: [1.0], 50: [1.0]}, seeds=2)
-    rows = {"10-0-0": [3.0, 99.0], "20-0-0": [99.0, 5.0], "10-0-1": [1.0, 1.0]}
+    goal = [1.0, 2.0]
+    table = settings({10: goal, 20: goal, 50: goal}, {10: goal, 20: goal, 50: goal}, seeds=2)
+    rows = {"10-0-0": [3.0, 99.0], "20-0-0": [99.0, 5.0], "10-0-1": [1.0, 99.0], "20-0-1": [99.0, 2.0]}
+    rows |= {"10-1-0": [1.0, 1.0]}
     found = curves.description_lengths(table, rows, 7)
-    assert found["nats"][0] == pytest.approx(10 * math.log(7) + 3 + 5)
+    assert found["width"].tolist() == [0, 1]
+    assert found["nats"][0] == pytest.approx(10 * math.log(7) + (3 + 5 + 1 + 2) / 2)
+    assert found["test_loss"][0] == 1.5  # of seeds at all examples
     assert math.isnan(found["nats"][1])
-    assert found["uniform"][0] == pytest.approx(50 * math.log(7))

@@ -5,12 +5,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from conftest import quickly_trained
 from prunability.data.dataset import prepare
 from prunability.data.images import ImageSet
 from prunability.measures import TrainedRun, UndefinedMeasureError
 from prunability.measures.prequential import following_losses
-from prunability.training.config import NiNConfig
 
 
 def sized(run: TrainedRun, digits: ImageSet, n: int) -> Any:
@@ -44,9 +42,8 @@ def test_where_images_do_not_suffice_all_there_are(tiny_nin: TrainedRun, digits:
         following_losses(replace(tiny_nin, data=sized(tiny_nin, digits, 1000)))
 
 
-def test_noise_in_labels_is_that_of_the_larger_subset(digits: ImageSet) -> None:
-    run = quickly_trained(digits, NiNConfig(width=2, depth=1), 60, max_epochs=1)
-    noisy = run.config.data.model_copy(update={"label_noise": 0.5})
+def test_noise_in_labels_is_that_of_the_larger_subset(tiny_nin: TrainedRun, digits: ImageSet) -> None:
+    noisy = tiny_nin.config.data.model_copy(update={"label_noise": 0.5})
     small = prepare(digits, noisy, torch.device("cpu"), torch.float64)
     large = prepare(digits, noisy.model_copy(update={"n_train": 100}), torch.device("cpu"), torch.float64)
     assert small.following is not None

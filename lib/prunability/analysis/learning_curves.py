@@ -19,6 +19,8 @@ from prunability.measures.prequential import GROWTH
 
 # From this training error on the 10th percentile of the margins is positive.
 FITS = 0.1
+# What a choice is of.
+SETTING = ["width", "depth", "learning_rate"]
 # At most this share of all images is few.
 FEW = 0.1
 # Those that are at hand; the first decides.
@@ -150,7 +152,7 @@ def followed(table: pd.DataFrame, seed: int) -> pd.DataFrame:
 def choices(table: pd.DataFrame) -> pd.DataFrame:
     """The runs that were trained to the target loss, with their choice of hyperparameters."""
     part = table[table["stop_at_target"]].reset_index(drop=True)
-    return part.assign(choice=part.groupby(["width", "depth", "dropout", "learning_rate", "weight_decay"]).ngroup())
+    return part.assign(choice=part.groupby(SETTING).ngroup())
 
 
 def orders(table: pd.DataFrame, seed: int) -> pd.DataFrame:
@@ -165,20 +167,18 @@ def orders(table: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 
 def description_lengths(table: pd.DataFrame, rows: Mapping[str, Sequence[float]], classes: int) -> pd.DataFrame:
-    """The prequential code of all labels in nats, a row a choice and seed (Bornschein et al. 2020).
+    """The prequential code of all labels in nats, a row a choice, means over seeds (Bornschein et al. 2020).
 
     The first subset costs ln(classes) an example; what follows a subset of n costs what the network trained on that
     finds, ``rows`` by run, each as ``following_losses`` gives it. NaN where one is missing.
     """
-    runs = choices(table)
+    runs, found = choices(table), []
     sizes = sorted(runs["n_train"].unique())
-    found = []
-    for (choice, seed), own in runs.groupby(["choice", "seed"]):
-        nats = sizes[0] * math.log(classes)
-        names = own.set_index("n_train")["run"]
+    for key, own in runs.groupby([*SETTING, "seed"]):
+        nats, names = sizes[0] * math.log(classes), own.set_index("n_train")["run"]
         for n, more in itertools.pairwise(sizes):
             row = rows.get(names.get(n, ""), ())
             nats += row[GROWTH.index(more / n)] if row else math.nan
-        last = own.loc[own["n_train"] == sizes[-1], "test_loss"]
-        found.append((choice, seed, nats, sizes[-1] * math.log(classes), last.mean()))
-    return pd.DataFrame(found, columns=["choice", "seed", "nats", "uniform", "test_loss"])
+        found.append((*key, nats, own.loc[own["n_train"] == sizes[-1], "test_loss"].mean()))
+    lengths = pd.DataFrame(found, columns=[*SETTING, "seed", "nats", "test_loss"]).drop(columns="seed")
+    return lengths.groupby(SETTING, as_index=False).mean()

@@ -21,19 +21,9 @@ def _following(run: RunConfig) -> list[tuple[str, RunConfig | None]]:
     return [("following_losses", None)] if run.training.stop_at_target else []
 
 
-WANTED = Wanted(
-    (
-        "prunability_magnitude",
-        "hessian_trace",
-        "hessian_top_eigenvalue",
-        "pacbayes",
-        "pacbayes_magnitude",
-        "inverse_margin",
-        "negative_mean_margin",
-        "parameter_count",
-    ),
-    _following,
-)
+FLATNESS = ("hessian_trace", "hessian_top_eigenvalue", "pacbayes", "pacbayes_magnitude")
+OTHERS = ("prunability_magnitude", "inverse_margin", "negative_mean_margin", "parameter_count")
+WANTED = Wanted(FLATNESS + OTHERS, _following)
 
 
 def _also(seeds: list[int], settings: dict[str, Any], sizes: list[int], more: int) -> dict[str, dict[str, Any]]:

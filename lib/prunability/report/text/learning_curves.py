@@ -27,17 +27,6 @@ def networks(opened: Study, table: pd.DataFrame) -> str:
     )
 
 
-def gaps(table: pd.DataFrame) -> str:
-    """The largest batch's excess of test loss, seed by seed on average, at equal epochs and at an equal margin."""
-    if table.dropna().empty:
-        return "The margins of the smallest and of the largest batch do not meet."
-    return (
-        f"After {table['epochs'].iloc[0]} epochs the largest batch's test loss exceeds the smallest's by "
-        f"{table['equal_epochs'].mean():z.3f} nats, at an equal margin by {table['equal_margin'].mean():z.3f} nats "
-        f"(means over {len(table)} seeds)."
-    )
-
-
 def ordered(orders: pd.DataFrame) -> str:
     """From how many examples on the order of settings is much that of all examples, by test loss."""
     own = orders[orders["name"] == "test_loss"].sort_values("n_train")
@@ -45,14 +34,3 @@ def ordered(orders: pd.DataFrame) -> str:
     if holds.empty:
         return f"At no smaller size does the interval of that τ lie above {STRONG.value:g}."
     return f"From {holds.iloc[0]:,} examples on the interval of that τ lies above {STRONG.value:g}."
-
-
-def descriptions(table: pd.DataFrame) -> str:
-    """The shortest and the longest description, beside that of uniform guesses."""
-    known = table.dropna()
-    if known.empty:
-        return "No setting has a network at every size."
-    return (
-        f"All labels cost from {known['nats'].min():,.0f} to {known['nats'].max():,.0f} nats, guessed uniformly "
-        f"{known['uniform'].iloc[0]:,.0f}."
-    )
