@@ -166,3 +166,12 @@ def test_few_settings_cannot_decide(key: str) -> None:
     assert judged(key, sizes(lambda q, n, rng: (q, q), choices=4)).verdict in ("insufficient n", "cannot decide")
     table = pd.concat([sizes(lambda q, n, rng: (q, q), choices=4)] * 2)
     assert judged(key, table).verdict == "cannot decide"
+
+
+def test_each_size_alone_stands_beside_n2() -> None:
+    """Within a size the order is perfect, within a setting it is the wrong way round."""
+    table = sizes(lambda q, n, rng: (q + 100 / n, q - 100 / n))
+    found = dict(NEIGHBOURS["N2"].beside(Case(table, Sample(tuple(range(len(table))), 0), (), True)))
+    alone = [e.value for words, e in found.items() if words.endswith("examples")]
+    assert alone == [1, 1, 1]
+    assert found["τ over sizes and seeds within each setting"].value == -1

@@ -142,11 +142,11 @@ def followed(table: pd.DataFrame, seed: int) -> pd.DataFrame:
     for name, label in FOLLOWED.items():
         if len(equal) > 1:
             e = tau_estimate(equal[name], equal["test_loss"], Sample(tuple(range(len(equal))), seed))
-            rows.append(("at equal training loss", label, e.value, e.low, e.high))
+            rows.append(("at equal training loss", label, e.value, e.low, e.high, len(equal)))
         if len(within):
             e = mean(within[name], seed)
-            rows.append(("along training", label, e.value, e.low, e.high))
-    return pd.DataFrame(rows, columns=["way", "label", "tau", "low", "high"])
+            rows.append(("along training", label, e.value, e.low, e.high, len(within)))
+    return pd.DataFrame(rows, columns=["way", "label", "tau", "low", "high", "n"])
 
 
 def choices(table: pd.DataFrame) -> pd.DataFrame:

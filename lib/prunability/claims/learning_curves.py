@@ -5,12 +5,13 @@ rules, and which flatness and which margin they are about, were fixed before any
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from prunability.analysis import learning_curves as curves
-from prunability.analysis.ranks import tau_difference, tau_estimate
+from prunability.analysis.ranks import tau_difference, tau_estimate, tau_within
 from prunability.analysis.resampling import Estimate, Sample
 from prunability.claims.criteria import LEAST_RUNS, POSITIVE, STRONG, Criterion, Finding, Threshold
 from prunability.claims.registry import Case, Claim
@@ -107,6 +108,20 @@ def n2(table: pd.DataFrame, seed: int) -> Judged:
     return [Criterion("τ of prunability with the test loss over settings and sizes", e, "above", STRONG)], ""
 
 
+def at_each_size(case: Case) -> list[tuple[str, Estimate]]:
+    """Tau of prunability with the test loss at each size alone, and over sizes and seeds within each setting."""
+    found, seed = curves.choices(case.table), case.sample.seed
+    sample = Sample(tuple(found["choice"]), seed, seed_resamples=0)
+    alone = [
+        (f"τ on {n} examples", tau_estimate(own[OWN], own["test_loss"], Sample(tuple(own["choice"]), seed)))
+        for n, own in found.groupby("n_train")
+    ]
+    return [
+        *alone,
+        ("τ over sizes and seeds within each setting", tau_within(found[OWN], found["test_loss"], sample)),
+    ]
+
+
 def _claim(key: str, words: str, short: str, rule: Callable[[pd.DataFrame, int], Judged]) -> Claim:
     def judge(case: Case) -> Finding:
         criteria, undecided = rule(case.table, case.sample.seed)
@@ -128,6 +143,9 @@ F3 = _claim(
     f3,
 )
 N1 = _claim("N1", "Prunability on few examples orders settings as their test loss on all does.", "tells early", n1)
-N2 = _claim(
-    "N2", "Prunability predicts the test loss also where the number of examples varies.", "across sizes", n2
+N2 = replace(
+    _claim(
+        "N2", "Prunability predicts the test loss also where the number of examples varies.", "across sizes", n2
+    ),
+    beside=at_each_size,
 )

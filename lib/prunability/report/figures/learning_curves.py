@@ -25,7 +25,7 @@ def by_level(axes: Sequence[Axes], tables: Mapping[str, pd.DataFrame], x: str, l
 
 def key(ax: Axes, tables: Mapping[str, pd.DataFrame]) -> None:
     """What the lines of such panels are, above the whole figure."""
-    parts.legend_over(ax, [*parts.labelled(ax), *band(*tables.values())])
+    parts.legend_over(ax, [*parts.labelled(ax), *band(*tables.values())], ncols=5)
 
 
 def trainings(axes: Sequence[Axes], table: pd.DataFrame, columns: Sequence[tuple[str, str]]) -> None:
@@ -48,7 +48,7 @@ def taus(axes: Sequence[Axes], table: pd.DataFrame) -> None:
         parts.zero(ax)
         parts.intervals(ax, own, range(len(own)), COLOURS[: len(own)])
         parts.name_rows(ax, own["label"])
-        ax.set(title=way, xlabel="Kendall τ with the test loss", xlim=(-1.05, 1.05), xticks=[-1, -0.5, 0, 0.5, 1])
+        ax.set(title=f"{way}, {parts.counted(own['n'].max(), 'training')}", xlabel="Kendall τ with the test loss", xlim=(-1.05, 1.05), xticks=[-1, -0.5, 0, 0.5, 1])
     for ax in axes[table["way"].nunique() :]:
         ax.remove()
 
