@@ -1,5 +1,6 @@
 """What a run sees: a fixed training subset with its label noise, and the test set, as normalised tensors."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -27,7 +28,9 @@ class DataConfig(Frozen):
 class Dataset:
     """What a run sees, on its device: normalised float images [N, channels, H, W] and labels [N].
 
-    ``ends`` [2, channels, 1, 1] is what black and the brightest value of any image became, where that is known.
+    ``following`` gives the training images, with labels, that a larger subset would add: as many as are asked for,
+    or as there are, normalised as the run's own. ``ends`` [2, channels, 1, 1] is what black and the brightest value
+    of any image became, where that is known.
     """
 
     classes: int
@@ -35,6 +38,7 @@ class Dataset:
     train_labels: Tensor
     test_images: Tensor
     test_labels: Tensor
+    following: Callable[[int], tuple[Tensor, Tensor]] | None = None
     ends: Tensor | None = None
 
 
@@ -62,7 +66,8 @@ def prepare(images: ImageSet, config: DataConfig, device: torch.device, dtype: t
     wrong = (labels + torch.randint(1, images.classes, (total,), generator=draws)) % images.classes
     noisy = torch.rand(total, generator=draws, dtype=torch.float32) < config.label_noise
     labels = torch.where(noisy, wrong, labels)
-    chosen = torch.randperm(total, generator=generator("subset", config.seed))[: config.n_train]
+    order = torch.randperm(total, generator=generator("subset", config.seed))
+    chosen, others = order[: config.n_train], order[config.n_train :]
     train = images.images["train"][chosen].to(torch.float64)
     mean, std = train.mean((0, 2, 3), keepdim=True), train.std((0, 2, 3), keepdim=True)
 
@@ -72,11 +77,15 @@ def prepare(images: ImageSet, config: DataConfig, device: torch.device, dtype: t
         scaled = ((pixels - mean) / std.where(std > 0, 1.0)).to(device, dtype)
         return scaled.contiguous(memory_format=torch.channels_last)
 
+    def following(count: int) -> tuple[Tensor, Tensor]:
+        return normalise(images.images["train"][others[:count]]), labels[others[:count]].to(device)
+
     return Dataset(
         classes=images.classes,
         train_images=normalise(train),
         train_labels=labels[chosen].to(device),
         test_images=normalise(images.images["test"]),
         test_labels=images.labels["test"].to(device),
+        following=following,
         ends=normalise(torch.tensor([0, brightest]).view(2, 1, 1, 1)),
     )

@@ -99,7 +99,8 @@ def execute(notebooks: Sequence[Path], values: Mapping[str, Any], workers: int =
 
     Training comes first, in this process, where its progress can be seen; then the notebooks run side by
     side, a process each. Once a notebook has run to its end its page goes to the folder of the figures, a copy to
-    ``notebooks/`` in it, and its section into the manifest there.
+    ``notebooks/`` in it, and its section into the manifest there. Where published runs are drawn, those that lack
+    their study's are named and left out.
 
     Raises:
         PrunabilityError: a parameter is not allowed, or a notebook failed.
@@ -113,22 +114,25 @@ def execute(notebooks: Sequence[Path], values: Mapping[str, Any], workers: int =
     executions = {study: parameters.execution(workers) for study, parameters in checked.items()}
     opened: dict[str, Chosen] = {}
     stored: dict[str, Snapshot] = {}
-    refused: list[str] = []
+    refused: dict[str, str] = {}
     for study, p in checked.items():
         try:
             opened[study] = choose(study, p.profile, p.data, p.seed, p.origin, executions[study])
             if opened[study].table is None:
                 stored[study] = check(opened[study].study, executions[study])
         except PrunabilityError as error:
-            refused.append(str(error))
-    if refused:
-        raise PrunabilityError("\n".join(dict.fromkeys(refused)))
+            refused[study] = str(error)
+    whole = [path for path in notebooks if not refused.keys() & having(profile, studies_of(path))]
+    if refused and (not whole or {p.origin for p in checked.values()} != {"published"}):
+        raise PrunabilityError("\n".join(dict.fromkeys(refused.values())))
+    for why in refused.values():
+        print(f"left out: {why}", file=sys.stderr, flush=True)
     writable(folder / "notebooks", "figures")
-    for study, execution in executions.items():
-        gather(opened[study], execution, stored.get(study))
+    for study, chosen in opened.items():
+        gather(chosen, executions[study], stored.get(study))
     changed = _changed(next(iter(checked.values())))
-    with closing(as_they_end(_execute, [(path, changed, folder) for path in notebooks], cores())) as results:
-        ended = {notebooks[at]: page for at, page in results}
+    with closing(as_they_end(_execute, [(path, changed, folder) for path in whole], cores())) as results:
+        ended = {whole[at]: page for at, page in results}
     if killed := [f"{path.name}: {page}" for path, page in ended.items() if isinstance(page, Killed)]:
         raise PrunabilityError(f"{'; '.join(killed)}. Finished runs are kept; the same command goes on")
     return sorted(page for page in ended.values() if isinstance(page, Path))
