@@ -25,8 +25,8 @@ from prunability.records.store import RunStore, checksum_of
 from prunability.records.workers import Ending, Workplace
 from prunability.studies.grid import Study
 from prunability.studies.order import blocks
-from prunability.training import fleet, strategy
-from prunability.training.config import RunConfig
+from prunability.training import strategy
+from prunability.training.config import RunConfig, shape_of
 
 
 def test_completes_once(study: Study, execution: Execution, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,7 +146,7 @@ def test_every_process_has_a_job(study: Study, execution: Execution) -> None:
         jobs = fleets(runs, study, execution.model_copy(update={"workers": number}))
         assert sorted(run.hash for job in jobs for run in job) == sorted(run.hash for run in runs)
         assert len(jobs) >= min(number, len(runs))
-        assert all(len({fleet.shape_of(run) for run in job}) == 1 for job in jobs)
+        assert all(len({shape_of(run) for run in job}) == 1 for job in jobs)
     assert max(map(len, fleets(runs, study, execution))) > 4
     large = replace(study, data=study.data._replace(shape=(3, 32, 32)))
     assert max(map(len, fleets(runs, large, execution))) == 1
@@ -159,7 +159,7 @@ def test_on_a_gpu_one_block_is_trained_after_another(study: Study) -> None:
     on_gpu: Any = SimpleNamespace(torch_device=torch.device("cuda"), processes=1)
     jobs = fleets(runs, twice, on_gpu)
     assert [job[0].seed for job in jobs] == [1, 1, 0, 0]
-    assert all(len({(run.seed, fleet.shape_of(run)) for run in job}) == 1 for job in jobs)
+    assert all(len({(run.seed, shape_of(run)) for run in job}) == 1 for job in jobs)
     assert sorted(len(job) for job in jobs) == [1, 1, 2, 2]
 
 

@@ -25,9 +25,8 @@ from prunability.records.store import Record, RunStore, UnusableError
 from prunability.records.workers import Ending, Workplace, lacking, measure_runs, train_runs, untrained, usable
 from prunability.studies.grid import Study
 from prunability.studies.order import blocks
-from prunability.training.config import RunConfig
+from prunability.training.config import RunConfig, shape_of
 from prunability.training.course import Status
-from prunability.training.fleet import shape_of
 from prunability.training.loop import one_thread
 from prunability.training.strategy import fleet_size
 
