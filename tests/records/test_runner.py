@@ -18,8 +18,9 @@ from prunability.analysis.tables import left_out, runs_table
 from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.execution import Execution
 from prunability.measures import REGISTRY, Estimated, Measurable
-from prunability.records import runner, workers
-from prunability.records.runner import _attempt, complete, fleets, survey
+from prunability.records import jobs, runner, workers
+from prunability.records.jobs import fleets
+from prunability.records.runner import _attempt, complete, survey
 from prunability.records.schema import FIELDS
 from prunability.records.store import RunStore, checksum_of
 from prunability.records.workers import Ending, Workplace
@@ -173,7 +174,7 @@ def test_with_a_time_limit_the_first_runs_are_those_of_a_balanced_study(
         return [Ending(run.hash, "failed in this test", failed=True) for runs in work for run in runs]
 
     monkeypatch.setattr(runner, "_compute", worked)
-    monkeypatch.setattr(runner, "fleet_size", lambda *_: None)
+    monkeypatch.setattr(jobs, "fleet_size", lambda *_: None)
     for until, order in (
         (time.monotonic() + 600, list(itertools.chain.from_iterable(blocks(study)))),
         (math.inf, sorted(study.runs, key=lambda run: run.network.width, reverse=True)),
