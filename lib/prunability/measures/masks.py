@@ -9,8 +9,24 @@ import torch
 from torch import Generator, Tensor
 
 from prunability.foundation.errors import PrunabilityError
+from prunability.measures.probes import probe
 from prunability.measures.search import Pruner, keep_steps
+from prunability.measures.subject import TrainedRun
 from prunability.measures.variants import Weights
+
+
+def weights_left(initial: Weights, final: Weights) -> Weights:
+    """The mask of a trained network; a weight that was left and is 0 all the same is as good as gone."""
+    return {name: ((initial[name] != 0) | (final[name] != 0)).to(own) for name, own in final.items()}
+
+
+@probe()
+def learning_distance(run: TrainedRun) -> list[float]:
+    """‖w_T − w_0‖₂ of the weights left, w_0 where the run began, and how many these are (He et al. 2022)."""
+    initial = {name: run.initial[name].to(own) for name, own in run.weights.items()}
+    squares = [(own.double() - initial[name].double()).square().sum().item() for name, own in run.weights.items()]
+    left = weights_left(initial, run.weights)
+    return [math.sqrt(sum(squares)), float(sum(int(own.count_nonzero()) for own in left.values()))]
 
 
 def smaller(left: Weights, trained: Weights, pruned: float) -> Weights:

@@ -7,7 +7,7 @@ from itertools import groupby
 from prunability.data.dataset import Dataset
 from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.seeding import generator
-from prunability.measures.masks import moved, smaller, static
+from prunability.measures.masks import moved, smaller, static, weights_left
 from prunability.measures.search import prunable
 from prunability.measures.variants import Weights
 from prunability.records.store import RunStore, UnusableError
@@ -36,9 +36,7 @@ def _mask(config: RunConfig, weights: Weights, store: RunStore) -> Weights:
     if not isinstance(origin, Ticket) or parent is None:
         return {}
     initial, final = _weights(parent, store)
-    # A weight that was left and is 0 all the same is as good as gone.
-    left = {name: ((initial[name] != 0) | (final[name] != 0)).to(final[name]) for name in weights}
-    mask = smaller(left, final, origin.pruned)
+    mask = smaller(weights_left(initial, {name: final[name] for name in weights}), final, origin.pruned)
     return moved(mask, generator(*config.seed_key("places"), origin.round)) if origin.places == "random" else mask
 
 

@@ -47,7 +47,11 @@ def lacking(record: Record, wanted: Wanted = EVERYTHING) -> list[str]:
 
 def asked(config: RunConfig, wanted: Wanted) -> dict[str, tuple[str, RunConfig | None]]:
     """The probes wanted of a run, with the partner of a pair's, by the key of what they give."""
-    return {key(name, partner.hash if partner else ""): (name, partner) for name, partner in wanted.probes(config)}
+    return {
+        key(name, partner.hash if partner else ""): (name, partner)
+        for name, partner in wanted.probes(config)
+        if name in PROBES
+    }
 
 
 def beyond(record: Record) -> list[str]:

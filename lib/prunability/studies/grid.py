@@ -18,7 +18,7 @@ from prunability.training.config import NETWORKS, VERSION, NetworkConfig, RunCon
 from prunability.training.networks import make_network
 from prunability.training.origin import Origin, Static
 
-# The settings of each run of a part of a study.
+# All settings of each run of a part of a study.
 Listed = Callable[[DataFacts], Sequence[Mapping[str, Any]]]
 # The names of the probes that are wanted of a run, each with the partner of a pair's.
 Probes = Callable[[RunConfig], Sequence[tuple[str, RunConfig | None]]]
@@ -44,7 +44,7 @@ class Profile:
 
     ``grid`` maps fields of a run's configuration (of data, network, training, its ``seed`` and ``origin``) to the
     values that are combined in every way; ``fixed`` sets others, ``kind`` the network's. ``also`` holds further
-    grids by name, on the same ``fixed``, or functions that list the settings of runs on given images. ``claims``
+    grids by name, on the same ``fixed``, or functions that list all settings of runs on given images. ``claims``
     says whether a verdict may rest on it, ``gpu`` whether it is too large to be trained without one unless somebody
     asks for just that, ``made_here`` whether it takes minutes, so that its notebooks show one's own runs unless the
     published ones are asked for. ``wanted`` says what is measured.
@@ -113,8 +113,10 @@ def expand(
     try:
         parts = {
             part: [
-                _run(content, {**profile.fixed, **settings}, seed, version)
-                for settings in (grid(data) if callable(grid) else combined(grid))
+                _run(content, settings, seed, version)
+                for settings in (
+                    grid(data) if callable(grid) else ({**profile.fixed, **own} for own in combined(grid))
+                )
             ]
             for part, grid in grids.items()
         }
