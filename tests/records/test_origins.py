@@ -1,6 +1,7 @@
 """Tickets, children and static masks in the store: against a slow loop, kills, and parents that are missing."""
 
 import math
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -221,6 +222,18 @@ def test_two_processes_make_the_same(whole: tuple[Study, Execution, list[Record]
     jobs = fleets(list(study.runs), study, both)
     assert [{run.seed for run in job} for job in jobs] == [{0}, {1}]
     assert [record.checksum for record in complete(study, both)] == [record.checksum for record in records]
+
+
+@pytest.mark.usefixtures("probes")
+def test_in_haste_the_same_is_made(whole: tuple[Study, Execution, list[Record]], execution: Execution) -> None:
+    """Each is measured as soon as it is trained, a pair once both are."""
+    study, _, records = whole
+    wanting = replace(study, wanted=Wanted(("parameter_count",), of_children))
+    found = complete(wanting, execution, until=time.monotonic() + 3600)
+    assert [record.checksum for record in found] == [record.checksum for record in records]
+    assert [len(record.curves) for record in found] == [
+        2 if record.config.origin == OTHERS[0] else 0 for record in found
+    ]
 
 
 def test_on_a_gpu_a_chain_is_a_job_too(study: Study, execution: Execution, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -251,7 +251,7 @@ def _next(
     training = fleets([run for run in state.untrained if run in free], study, execution)
     if in_haste:
         place = {run: at for at, run in enumerate(itertools.chain.from_iterable(blocks(study)))}
-        training.sort(key=lambda job: min(place[run] for run in job))
+        training.sort(key=lambda job: min(place.get(run, len(place)) for run in job))
     unmeasured = sorted((run.config for run in state.unmeasured), key=extent, reverse=True)
     measuring = [[run] for run in unmeasured if run in free]
     if not training or (in_haste and measuring):

@@ -105,7 +105,7 @@ PROFILES = {
         grid={"label_noise": NOISE, "seed": SEEDS},
         fixed=MLP | {"width": 8, "optimiser": "adam", "learning_rate": 0.01, "batch_size": 20, "max_epochs": 6},
         also={
-            **tickets(0.7),
+            **tickets(0.8),
             "children": children(4),
             "static": static(8, [1, 2], n_train=60, learning_rate=0.05, batch_size=20, max_epochs=4),
             "correlation": of_correlation("smoke", 1, width=[8], learning_rate=[0.1]),

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from prunability.data.dataset import DataConfig
 from prunability.foundation.fields import Count, Dropout, Frozen, NonNegative, Positive
 from prunability.foundation.files import digest
-from prunability.training.origin import Origin, Ticket
+from prunability.training.origin import Origin, Ticket, before, begins, purpose
 
 # Raised by one whenever the code changes what a configuration means for training. Runs of earlier versions
 # keep their names, can be read and shown as what they are, and are no longer made.
@@ -133,7 +133,7 @@ class RunConfig(Frozen):
     @property
     def begins(self) -> int:
         """The epoch of the dense network that comes first."""
-        return self.origin.begins if self.origin is not None else 0
+        return begins(self.origin)
 
     @property
     def rewound_to(self) -> "RunConfig | None":
@@ -148,7 +148,7 @@ class RunConfig(Frozen):
         """The run whose trained weights say which of this one's are left; None: none does."""
         if not isinstance(self.origin, Ticket):
             return None
-        return self.model_copy(update={"origin": self.origin.before})
+        return self.model_copy(update={"origin": before(self.origin)})
 
     @property
     def parents(self) -> "list[RunConfig]":
@@ -160,14 +160,12 @@ class RunConfig(Frozen):
         """What trainings share that differ in their end alone: a shorter one begins as the longer one does."""
         return _course(self)
 
-    def seed_key(self, purpose: str) -> tuple[str, str]:
-        """The key of this run's random draws for one purpose, those of the dense network unless its origin has its
-        own; when the training ends is not part of it.
+    def seed_key(self, of_dense: str) -> tuple[str, str]:
+        """The key of this run's random draws for one purpose, those of the dense network where its origin has none
+        of its own; when the training ends is not part of it.
         """
-        if self.origin is None:
-            return (self.course_key, purpose)
-        dense = self.model_copy(update={"origin": None})
-        return (dense.course_key, self.origin.purpose(purpose))
+        dense = self.model_copy(update={"origin": None}) if self.origin is not None else self
+        return (dense.course_key, purpose(of_dense, self.origin))
 
 
 @lru_cache(maxsize=4096)

@@ -14,7 +14,7 @@ class Ticket(Frozen):
 
     A round trains to the end, zeroes the smallest share ``pruned`` of the weights left, and takes the others back
     to the end of epoch ``rewind`` of the dense network, 0 being its initialisation. As controls, the weights left
-    are *redrawn*, or their places are *random*, as many in each layer.
+    are *redrawn*, and trained from the first epoch on, or their places are *random*, as many in each layer.
     """
 
     kind: Literal["ticket"] = "ticket"
@@ -24,23 +24,6 @@ class Ticket(Frozen):
     weights: Literal["rewound", "redrawn"] = "rewound"
     places: Literal["magnitude", "random"] = "magnitude"
 
-    @property
-    def before(self) -> "Ticket | None":
-        """The ticket whose trained weights are pruned; None: the dense network."""
-        if self.round == 1:
-            return None
-        return Ticket(round=self.round - 1, rewind=self.rewind, pruned=self.pruned)
-
-    @property
-    def begins(self) -> int:
-        """The epoch that comes first; weights drawn anew are trained from the first one on."""
-        return self.rewind if self.weights == "rewound" else 0
-
-    def purpose(self, of_dense: str) -> str:
-        """The purpose of a draw that the dense network makes for the one named: the same, or one of its own."""
-        own = of_dense == "initialisation" and self.weights == "redrawn"
-        return f"{of_dense}, redrawn in round {self.round}" if own else of_dense
-
 
 class Child(Frozen):
     """Trained on from the end of an epoch of the dense network, with an order of examples and noise of its own."""
@@ -48,16 +31,6 @@ class Child(Frozen):
     kind: Literal["child"] = "child"
     epoch: Epoch
     order: Annotated[int, Field(ge=0)]
-
-    @property
-    def begins(self) -> int:
-        """The epoch that comes first."""
-        return self.epoch
-
-    def purpose(self, of_dense: str) -> str:
-        """As that of a :class:`Ticket`."""
-        own = of_dense in ("data order", "dropout", "augmentation")
-        return f"{of_dense}, child {self.order}" if own else of_dense
 
 
 class Static(Frozen):
@@ -69,14 +42,28 @@ class Static(Frozen):
     kind: Literal["static"] = "static"
     density: Annotated[float, Field(gt=0, le=1)]
 
-    @property
-    def begins(self) -> int:
-        """The epoch that comes first."""
-        return 0
-
-    def purpose(self, of_dense: str) -> str:
-        """As that of a :class:`Ticket`."""
-        return of_dense
-
 
 Origin = Ticket | Child | Static
+
+
+def before(ticket: Ticket) -> Ticket | None:
+    """The ticket whose trained weights are pruned to this one; None: the dense network."""
+    if ticket.round == 1:
+        return None
+    return Ticket(round=ticket.round - 1, rewind=ticket.rewind, pruned=ticket.pruned)
+
+
+def begins(origin: Origin | None) -> int:
+    """The epoch of the dense network that comes first."""
+    if isinstance(origin, Ticket):
+        return origin.rewind if origin.weights == "rewound" else 0
+    return origin.epoch if isinstance(origin, Child) else 0
+
+
+def purpose(of_dense: str, origin: Origin | None) -> str:
+    """The purpose of a draw that the dense network makes for the one named: the same, or one of its own."""
+    if isinstance(origin, Ticket) and origin.weights == "redrawn" and of_dense == "initialisation":
+        return f"{of_dense}, redrawn in round {origin.round}"
+    if isinstance(origin, Child) and of_dense in ("data order", "dropout", "augmentation"):
+        return f"{of_dense}, child {origin.order}"
+    return of_dense
