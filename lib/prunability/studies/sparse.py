@@ -96,6 +96,7 @@ def of_correlation(profile: str, epoch: int, **chosen: Sequence[Any]) -> Listed:
 
 
 MLP = {"kind": "mlp", "stop_at_target": False}
+NIN = {"kind": "nin", "depth": 2, "stop_at_target": False, "precision": "bfloat16"}
 WANTED = Wanted(MEASURES, probes)
 
 PROFILES = {
@@ -114,18 +115,40 @@ PROFILES = {
         claims=False,
         made_here=True,
     ),
+    # Networks were chosen for their time alone, and so that the dense ones fit their labels, wrong ones too.
     "quick": Profile(
         data="digits",
         n_train=600,
         grid={"label_noise": NOISE, "seed": SEEDS},
-        fixed=MLP | {"width": 128, "optimiser": "adam", "learning_rate": 3e-3, "batch_size": 64, "max_epochs": 100},
+        fixed=MLP | {"width": 96, "optimiser": "adam", "learning_rate": 0.01, "batch_size": 128, "max_epochs": 100},
         also={
             **tickets(),
             "children": children(100),
-            "static": static(16, [1, 2, 4, 8], n_train=600, learning_rate=0.05, batch_size=32, max_epochs=30),
-            "correlation": of_correlation("quick", 4, dropout=[0.0], batch_size=[128], width=[24, 64]),
+            "static": static(16, [1, 2, 4, 8], n_train=600, learning_rate=0.05, batch_size=32, max_epochs=15),
+            "correlation": of_correlation("quick", 4, width=[24, 40], dropout=[0.0], batch_size=[128]),
         },
         wanted=WANTED,
         made_here=True,
+    ),
+    "small": Profile(
+        data="cifar10",
+        n_train=1000,
+        grid={"label_noise": NOISE, "seed": SEEDS},
+        fixed=NIN | {"width": 48, "learning_rate": 0.05, "batch_size": 32, "max_epochs": 50},
+        also={
+            **tickets(),
+            "children": children(50),
+            "static": static(
+                32,
+                [1, 2, 4, 8],
+                n_train=1000,
+                learning_rate=0.05,
+                batch_size=64,
+                max_epochs=30,
+                precision="bfloat16",
+            ),
+            "correlation": of_correlation("small", 4, width=[64], depth=[2]),
+        },
+        wanted=WANTED,
     ),
 }
