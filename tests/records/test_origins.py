@@ -50,13 +50,20 @@ PROFILE = Profile(
     n_train=60,
     grid={"seed": [0, 1]},
     fixed={
-        "width": 4, "depth": 1, "learning_rate": 0.1, "batch_size": 20, "max_epochs": 3, "stop_at_target": False,
-        "precision": "float64", "weight_decay": 1e-3, "dropout": 0.2,
+        "width": 4,
+        "depth": 1,
+        "learning_rate": 0.1,
+        "batch_size": 20,
+        "max_epochs": 3,
+        "stop_at_target": False,
+        "precision": "float64",
+        "weight_decay": 1e-3,
+        "dropout": 0.2,
     },
     also={"sparse": {"seed": [0, 1], "origin": [*TICKETS, *CONTROLS, *OTHERS]}},
     wanted=Wanted(("parameter_count",)),
     claims=False,
-)  # fmt: skip
+)
 
 
 @pytest.fixture
@@ -110,8 +117,12 @@ def test_tickets_against_a_slow_loop(study: Study, data: Dataset, execution: Exe
         begins = slow_training(altered(dense, max_epochs=rewind), data, fresh, mask, 0) if rewind else fresh
         final = slow_training(dense, data, fresh, mask, 0)
         for run in runs:
-            left = [(abs(final[n].flatten()[i].item()), n, i) for n in names for i in range(mask[n].numel())
-                    if mask[n].flatten()[i]]  # fmt: skip
+            left = [
+                (abs(final[n].flatten()[i].item()), n, i)
+                for n in names
+                for i in range(mask[n].numel())
+                if mask[n].flatten()[i]
+            ]
             left.sort(key=lambda item: item[0])
             for _, name, place in left[: len(left) // 5]:
                 mask[name].view(-1)[place] = 0
@@ -191,9 +202,12 @@ def test_a_study_is_made_with_what_it_comes_from(whole: tuple[Study, Execution, 
 
 @pytest.mark.parametrize("kill", [1, 5, 14, 23])
 def test_a_kill_at_any_point_trains_nothing_twice(
-    whole: tuple[Study, Execution, list[Record]], noted: list[RunConfig], tmp_path: Path, kill: int,
+    whole: tuple[Study, Execution, list[Record]],
+    noted: list[RunConfig],
+    tmp_path: Path,
+    kill: int,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     """It ends as a record is to be written, so that its weights are there without it."""
     study, execution, records = whole
     fresh, saved = execution.model_copy(update={"runs": tmp_path / "runs"}), []
@@ -329,9 +343,11 @@ def test_probes_are_asked_of_those_that_they_are_wanted_of(
     loss = [record.result.train_loss or math.nan for record in records]
     pairs = [key("together", children[at + 1].hash) for at in (0, 2)]
     assert [record.curves for record in records] == [
-        {"alone_2": [loss[0], 0.5], pairs[0]: [loss[0] - loss[1]]}, {},
-        {"alone_2": [loss[2], 0.5], pairs[1]: []}, {},
-    ]  # fmt: skip
+        {"alone_2": [loss[0], 0.5], pairs[0]: [loss[0] - loss[1]]},
+        {},
+        {"alone_2": [loss[2], 0.5], pairs[1]: []},
+        {},
+    ]
     assert [record.measures for record in records] == [{}] * 4
     assert survey(wanting, execution).missing == []
     monkeypatch.setitem(PROBES, "alone", replace(PROBES["alone"], version=3))

@@ -20,9 +20,13 @@ from prunability.training.origin import Child, Static, Ticket
 LEAST, NOISE, SEEDS = 0.02, [0.0, 0.2], [0, 1, 2]
 # Those that give prunability and the distance from the beginning, and what costs nothing beside them.
 MEASURES = (
-    "prunability_magnitude", "kept_parameter_count", "prunable_weight_count", "parameter_count",
-    "distance_from_initialisation", "sum_of_training_losses",
-)  # fmt: skip
+    "prunability_magnitude",
+    "kept_parameter_count",
+    "prunable_weight_count",
+    "parameter_count",
+    "distance_from_initialisation",
+    "sum_of_training_losses",
+)
 UNDER_HARM = ("weight_noise", "corruptions", "pgd")
 
 
