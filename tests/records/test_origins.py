@@ -25,6 +25,7 @@ from prunability.records import tables, workers
 from prunability.records.jobs import fleets
 from prunability.records.locks import claimed
 from prunability.records.runner import complete, survey
+from prunability.records.schema import meaning
 from prunability.records.store import Record, RunStore
 from prunability.records.verify import verify
 from prunability.records.workers import Workplace, train_runs
@@ -350,6 +351,13 @@ def test_probes_are_asked_of_those_that_they_are_wanted_of(
     ]
     assert [record.measures for record in records] == [{}] * 4
     assert survey(wanting, execution).missing == []
+    path, origin = execution.runs / "runs.parquet", tables.Origin("sparse", "smoke", 0, 4, "0" * 64, study.data)
+    tables.write(path, tables.Published(origin, tuple(records)))
+    assert [record.curves for record in tables.read(path).records] == [record.curves for record in records]
+    assert [meaning(f"curves.{name}") for name in (pairs[0], "alone_2")] == [
+        f"what probe `together` gave of the pair with run {children[1].hash}",
+        "what probe `alone` gave",
+    ]
     monkeypatch.setitem(PROBES, "alone", replace(PROBES["alone"], version=3))
     assert any("missing on 2 runs: alone" in line for line in progress_lines(survey(wanting, execution)))
     assert [record.curves["alone_3"] for record in complete(wanting, execution)[::2]] == [
