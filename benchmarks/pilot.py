@@ -29,8 +29,7 @@ from prunability.foundation.files import updated
 from prunability.records.workers import environment
 from prunability.studies import open_study
 from prunability.training.checkpoints import OutOfTimeError
-from prunability.training.config import RunConfig
-from prunability.training.fleet import shape_of
+from prunability.training.config import RunConfig, shape_of
 from prunability.training.strategy import trained
 from rows import RESULTS, Row, written
 

@@ -27,9 +27,8 @@ from prunability.foundation.files import updated
 from prunability.foundation.processes import keep_memory
 from prunability.studies import Study, open_study
 from prunability.training import fleet, loop
-from prunability.training.config import NiNConfig, RunConfig, TrainingConfig
+from prunability.training.config import NiNConfig, RunConfig, TrainingConfig, shape_of
 from prunability.training.course import Course, Result
-from prunability.training.fleet import shape_of
 from prunability.training.loop import one_thread, train
 from prunability.training.stopping import judge
 from prunability.training.strategy import trained

@@ -29,7 +29,8 @@ from prunability.records.store import RunStore
 from prunability.records.workers import Ending, Workplace, train_runs
 from prunability.studies.grid import Study
 from prunability.training import strategy
-from prunability.training.fleet import shape_of, train_fleet
+from prunability.training.config import shape_of
+from prunability.training.fleet import train_fleet
 
 # One cluster for all.
 pytestmark = pytest.mark.xdist_group("cluster")

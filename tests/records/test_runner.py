@@ -18,15 +18,16 @@ from prunability.analysis.tables import left_out, runs_table
 from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.execution import Execution
 from prunability.measures import REGISTRY, Estimated, Measurable
-from prunability.records import runner, workers
-from prunability.records.runner import _attempt, complete, fleets, survey
+from prunability.records import jobs, runner, workers
+from prunability.records.jobs import fleets
+from prunability.records.runner import _attempt, complete, survey
 from prunability.records.schema import FIELDS
 from prunability.records.store import RunStore, checksum_of
 from prunability.records.workers import Ending, Workplace
 from prunability.studies.grid import Study
 from prunability.studies.order import blocks
-from prunability.training import fleet, strategy
-from prunability.training.config import RunConfig
+from prunability.training import strategy
+from prunability.training.config import RunConfig, shape_of
 
 
 def test_completes_once(study: Study, execution: Execution, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,7 +147,7 @@ def test_every_process_has_a_job(study: Study, execution: Execution) -> None:
         jobs = fleets(runs, study, execution.model_copy(update={"workers": number}))
         assert sorted(run.hash for job in jobs for run in job) == sorted(run.hash for run in runs)
         assert len(jobs) >= min(number, len(runs))
-        assert all(len({fleet.shape_of(run) for run in job}) == 1 for job in jobs)
+        assert all(len({shape_of(run) for run in job}) == 1 for job in jobs)
     assert max(map(len, fleets(runs, study, execution))) > 4
     large = replace(study, data=study.data._replace(shape=(3, 32, 32)))
     assert max(map(len, fleets(runs, large, execution))) == 1
@@ -159,7 +160,7 @@ def test_on_a_gpu_one_block_is_trained_after_another(study: Study) -> None:
     on_gpu: Any = SimpleNamespace(torch_device=torch.device("cuda"), processes=1)
     jobs = fleets(runs, twice, on_gpu)
     assert [job[0].seed for job in jobs] == [1, 1, 0, 0]
-    assert all(len({(run.seed, fleet.shape_of(run)) for run in job}) == 1 for job in jobs)
+    assert all(len({(run.seed, shape_of(run)) for run in job}) == 1 for job in jobs)
     assert sorted(len(job) for job in jobs) == [1, 1, 2, 2]
 
 
@@ -173,7 +174,7 @@ def test_with_a_time_limit_the_first_runs_are_those_of_a_balanced_study(
         return [Ending(run.hash, "failed in this test", failed=True) for runs in work for run in runs]
 
     monkeypatch.setattr(runner, "_compute", worked)
-    monkeypatch.setattr(runner, "fleet_size", lambda *_: None)
+    monkeypatch.setattr(jobs, "fleet_size", lambda *_: None)
     for until, order in (
         (time.monotonic() + 600, list(itertools.chain.from_iterable(blocks(study)))),
         (math.inf, sorted(study.runs, key=lambda run: run.network.width, reverse=True)),

@@ -11,7 +11,7 @@ import pytest
 
 from prunability import studies
 from prunability.analysis.tables import TARGETS
-from prunability.claims import CLAIMS, case_of, of_study
+from prunability.claims import CLAIMS, case_of, judged, of_study
 from prunability.claims.sensitivity import sensitivity, variations
 from prunability.claims.words import plain
 from prunability.measures import HEADLINE_MEASURE, all_measures
@@ -88,14 +88,14 @@ def test_every_profile_with_results_is_shown(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(session, "project_root", lambda: tmp_path)
     monkeypatch.setitem(profiles, "copy", replace(profiles["smoke"], claims=True))
     opened = open_overview(profile="smoke", device="cpu")
-    assert [found.session.study.name for found in opened.evidence] == having("smoke")
+    assert [found.session.study.name for found in opened.evidence] == having("smoke", judged())
     execution = opened.evidence[0].session.execution
     made = finished(opened.evidence[0].session.study, 0, execution)
     table = replace(made, origin=replace(made.origin, profile="copy"), records=made.records[:5])
     write(table_path(execution.results, "correlation", "copy"), table)
     both = open_overview(profile="smoke", device="cpu")
     shown = {(found.session.study.name, found.session.study.profile) for found in both.evidence}
-    assert shown == {*((name, "smoke") for name in having("smoke")), ("correlation", "copy")}
+    assert shown == {*((name, "smoke") for name in having("smoke", judged())), ("correlation", "copy")}
     assert both.evidence[-1].session.gathered.words == (
         "Runs on digits: 5 from the published table; 1 of the study's runs are missing."
     )

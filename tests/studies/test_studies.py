@@ -4,9 +4,11 @@ import pytest
 
 from prunability.data.images import ImageSet
 from prunability.foundation.errors import PrunabilityError
+from prunability.measures import REGISTRY
 from prunability.studies import STUDIES, open_study
-from prunability.studies.grid import Profile, expand
-from prunability.training.config import MLPConfig
+from prunability.studies.grid import Profile, expand, prunable_sizes
+from prunability.training.config import MLPConfig, RunConfig
+from prunability.training.origin import Child, Static, Ticket
 
 
 def test_every_profile_that_digits_can_serve_expands(tmp_path: Path) -> None:
@@ -50,3 +52,61 @@ def test_fields_go_where_they_belong(digits: ImageSet) -> None:
     wrong = Profile(data="digits", grid={"depth": [1]}, fixed={**profile.fixed, "width": 2})
     with pytest.raises(PrunabilityError, match="depth: Extra inputs are not permitted"):
         expand("any", "any", wrong, "digits", digits.facts, 0)
+
+
+def sparse_runs(profile: str, tmp_path: Path) -> dict[str, list[RunConfig]]:
+    opened = open_study("sparse", profile, "", 0, tmp_path)
+    return {part: [run for run in opened.runs if run.hash in hashes] for part, hashes in opened.parts.items()}
+
+
+def test_sparse_has_its_chains_controls_children_and_widths(tmp_path: Path) -> None:
+    parts = sparse_runs("quick", tmp_path)
+    dense, chains, controls = parts["grid"], parts["tickets"], parts["controls"]
+    assert {(run.data.label_noise, run.seed) for run in dense} == {(p, s) for p in (0.0, 0.2) for s in (0, 1, 2)}
+    last = max(run.origin.round for run in chains if isinstance(run.origin, Ticket))
+    assert 0.8**last <= 0.02 < 0.8 ** (last - 1)
+    assert len(chains) == len(dense) * 2 * last
+    # Each control has its ticket beside it; each parent is of the study, or a rewind point.
+    own = {run.hash for run in (*dense, *chains)}
+    plain = {"weights": "rewound", "places": "magnitude"}
+    for run in controls:
+        assert run.origin is not None
+        assert run.model_copy(update={"origin": run.origin.model_copy(update=plain)}).hash in own
+    for run in (*chains, *controls, *parts["children"]):
+        assert all(parent.hash in own or parent.training.max_epochs == run.begins for parent in run.parents)
+    # Some controls stand within a round of a fifth of the weights.
+    assert any(abs(0.8**run.origin.round - 0.2) < 0.02 for run in controls if isinstance(run.origin, Ticket))
+
+
+def test_static_masks_leave_what_the_narrowest_network_has(digits: ImageSet, tmp_path: Path) -> None:
+    runs = sparse_runs("quick", tmp_path)["static"]
+    counts = {run: sum(prunable_sizes(run.network, digits.facts).values()) for run in runs}
+    narrowest = min(counts.values())
+    masked = {run: run.origin.density for run in runs if isinstance(run.origin, Static)}
+    assert {round(density * counts[run]) for run, density in masked.items()} == {narrowest}
+    assert len({run.network.width for run in masked}) == len({run.network.width for run in runs}) - 1 == 3
+
+
+@pytest.mark.parametrize(
+    "profile", [name for name in STUDIES["sparse"] if STUDIES["sparse"][name].data == "digits"]
+)
+def test_sparse_shares_networks_with_the_correlation_study(profile: str, tmp_path: Path) -> None:
+    theirs = set(open_study("correlation", profile, "", 0, tmp_path).runs)
+    runs = sparse_runs(profile, tmp_path)["correlation"]
+    dense = {run for run in runs if run.origin is None}
+    assert dense <= theirs
+    assert len(runs) == 3 * len(dense) > 0
+
+
+def test_what_is_wanted_of_sparse_networks_is_of_the_study(tmp_path: Path) -> None:
+    """Partners are members, so that a probe trains nothing; each pair is asked once."""
+    opened = open_study("sparse", "quick", "", 0, tmp_path)
+    asked = {run: opened.wanted.probes(run) for run in opened.runs}
+    pairs = [(run, partner) for run, found in asked.items() for _, partner in found if partner is not None]
+    assert {partner for _, partner in pairs} <= set(opened.runs)
+    assert not {(partner, run) for run, partner in pairs} & set(pairs)
+    first = {run for run in opened.runs if isinstance(run.origin, Child) and run.origin.order == 0}
+    assert all(("barrier", None) not in found for found in asked.values())
+    assert first < {run for run, _ in pairs}
+    assert opened.wanted.measures is not None
+    assert set(opened.wanted.measures) <= set(REGISTRY)

@@ -9,7 +9,8 @@ from prunability.training.config import EARLIEST, ENDS, VERSION, MLPConfig, ResN
 def leaves(model: BaseModel, prefix: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     found: list[tuple[str, ...]] = []
     for name in type(model).model_fields:
-        value = getattr(model, name)
+        if (value := getattr(model, name)) is None:
+            continue
         found += leaves(value, (*prefix, name)) if isinstance(value, BaseModel) else [(*prefix, name)]
     return found
 

@@ -15,7 +15,7 @@ from prunability.claims.criteria import (
     decisive,
     networks_needed,
 )
-from prunability.claims.registry import CLAIMS, Case, Claim, case_of, of_study
+from prunability.claims.registry import CLAIMS, Case, Claim, case_of, judged, of_study
 
 __all__ = [
     "CLAIMS",
@@ -28,6 +28,7 @@ __all__ = [
     "Verdict",
     "case_of",
     "decisive",
+    "judged",
     "networks_needed",
     "of_study",
 ]

@@ -13,7 +13,7 @@ from prunability.analysis.resampling import Array, Estimate, Sample
 from prunability.analysis.tables import TARGETS, ranked_measures, sample_of, usable
 from prunability.claims.criteria import LEAST_RUNS, Criterion, Finding
 from prunability.measures import HEADLINE_MEASURE, all_measures
-from prunability.studies import Study
+from prunability.studies import STUDIES, Study
 
 if TYPE_CHECKING:
     from prunability.claims.scenarios import Scenario
@@ -126,6 +126,11 @@ CLAIMS: dict[str, Claim] = {}
 def of_study(study: str) -> list[Claim]:
     """The claims that a study decides."""
     return [claim for claim in CLAIMS.values() if claim.study == study]
+
+
+def judged() -> list[str]:
+    """The studies that decide a claim; of others no overview speaks."""
+    return [study for study in STUDIES if of_study(study)]
 
 
 def case_of(study: Study, table: pd.DataFrame, seed: int) -> Case:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from prunability.claims import judged
 from prunability.claims.reproduction import reproduction, words
 from prunability.cli.app import (
     Data,
@@ -81,7 +82,7 @@ def images(
 
 @app.command()
 def compare(
-    study: Annotated[str, typer.Argument(help="A study; by default all.")] = "",
+    study: Annotated[str, typer.Argument(help="A study; by default all that decide a claim.")] = "",
     profile: ProfileName = "quick",
     data: Data = "",
     seed: Seed = 0,
@@ -89,7 +90,7 @@ def compare(
 ) -> None:
     """Say how one's own finished runs differ from the published ones, and whether the verdicts are the same."""
     with explained():
-        for name in [study] if study else having(profile):
+        for name in [study] if study else having(profile, judged()):
             execution = executed(name, profile, data, seed, "auto", runs, 1)
             table = tables.find(execution.results, name, profile)
             if table is None:

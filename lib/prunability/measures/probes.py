@@ -37,3 +37,8 @@ def probe(*, version: int = 1, pair: bool = False) -> Callable[[Function], Funct
 def key(name: str, partner: str = "") -> str:
     """Under which name a record keeps what a probe gave; of a pair with the hash of the ``partner``."""
     return f"{name}_{PROBES[name].version}{partner and f'_{partner}'}"
+
+
+def name_in(key: str) -> str | None:
+    """The probe of which a record keeps something under a key, None if it is of none that is known."""
+    return next((name for name, own in PROBES.items() if f"{key}_".startswith(f"{name}_{own.version}_")), None)

@@ -36,6 +36,7 @@ def _seconds_an_image(config: RunConfig, data: DataFacts, device: torch.device) 
         update={
             "data": config.data.model_copy(update={"n_train": batch}),
             "training": config.training.model_copy(update={"max_epochs": 1}),
+            "origin": None,
         }
     )
     start = time.perf_counter()

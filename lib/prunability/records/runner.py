@@ -20,16 +20,25 @@ from prunability.foundation.memory import uncollected
 from prunability.foundation.processes import Killed
 from prunability.foundation.progress import progress, waiting
 from prunability.measures import REGISTRY
+from prunability.records.jobs import extent, fleets
 from prunability.records.locks import elsewhere
+from prunability.records.origins import ancestors, generation, weightless
 from prunability.records.store import Record, RunStore, UnusableError
-from prunability.records.workers import Ending, Workplace, lacking, measure_runs, train_runs, untrained, usable
+from prunability.records.workers import (
+    Ending,
+    Workplace,
+    asked,
+    lacking,
+    measure_runs,
+    train_runs,
+    untrained,
+    usable,
+)
 from prunability.studies.grid import Study
 from prunability.studies.order import blocks
 from prunability.training.config import RunConfig
 from prunability.training.course import Status
-from prunability.training.fleet import shape_of
 from prunability.training.loop import one_thread
-from prunability.training.strategy import fleet_size
 
 Job = Callable[[Workplace, list[RunConfig]], list[Ending]]
 WORDS: dict[Job, str] = {train_runs: "training", measure_runs: "measuring"}
@@ -114,12 +123,12 @@ def survey(study: Study, execution: Execution) -> Snapshot:
     on_cpu = execution.torch_device.type == "cpu"
     for config in study.runs:
         try:
-            record = usable(store, config)
+            record = usable(store, config, study.wanted)
         except UnusableError as error:
             unusable.append(str(error))
             continue
-        lacks = tuple(lacking(record)) if record is not None else ()
-        if record is None or (lacks and untrained(record, store)):
+        lacks = tuple(lacking(record, study.wanted)) if record is not None else ()
+        if record is None or (lacks and untrained(record, store, study.wanted)):
             missing.append(config)
             continue
         (unmeasured if lacks else whole).append(Trained(config, record.result.status, record.result.reason, lacks))
@@ -129,7 +138,13 @@ def survey(study: Study, execution: Execution) -> Snapshot:
                 seconds[name] += taken
             times.update(record.seconds.keys())
     means = {name: total / times[name] for name, total in seconds.items()}
-    return Snapshot(study, execution, whole, missing, unmeasured, unusable, means)
+    # Of a probe's partner, and of what a run comes from, the weights are needed.
+    probes = [(run, asked(run.config, study.wanted)) for run in unmeasured]
+    partners = [own[name][1] for run, own in probes for name in run.lacking if name in own]
+    missing += [partner for partner in partners if partner is not None and weightless(partner, store)]
+    again = dict.fromkeys([*missing, *ancestors(missing, store)])
+    whole, unmeasured = ([run for run in runs if run.config not in again] for runs in (whole, unmeasured))
+    return Snapshot(study, execution, whole, list(again), unmeasured, unusable, means)
 
 
 def named(problems: Sequence[str], unusable: Sequence[str]) -> None:
@@ -183,18 +198,18 @@ def completed(state: Snapshot, until: float = math.inf, engine: Engine | None = 
     writable(execution.runs, "runs")
     device = str(execution.torch_device)
     deadline = time.time() + until - time.monotonic()
-    place = Workplace(study.source, device, execution.runs, execution.data, deadline)
+    place = Workplace(study.source, device, execution.runs, execution.data, deadline, study.wanted)
     title = f"{study.name}, {study.profile}, {study.data.title}"
     total = len(state.missing)
     # How runs ended that are not taken up again.
     ended: dict[str, str] = {}
     while not place.late and (missing := [run for run in state.missing if run.hash not in ended]):
-        free = {run for run in missing if not elsewhere(execution.runs, run)}
-        if free:
+        busy = [run for run in missing if elsewhere(execution.runs, run)]
+        if free := _free(state, missing, busy):
             job, work = _next(state, free, study, execution, in_haste=not math.isinf(until))
             endings = _compute(engine, place, job, work, title)
         else:
-            _wait(place, missing, title)
+            _wait(place, busy, title)
             job, endings = measure_runs, []
         next(execution.runs.glob("*"), None)  # a network's file system then looks anew for what was not there
         state = survey(study, execution)
@@ -212,6 +227,19 @@ def completed(state: Snapshot, until: float = math.inf, engine: Engine | None = 
     return state
 
 
+def _free(state: Snapshot, missing: list[RunConfig], busy: list[RunConfig]) -> set[RunConfig]:
+    """The missing runs that can be worked on: nobody is at them, nor trains a parent of theirs or a partner."""
+    training = set(state.untrained).intersection(missing)
+    held = training.intersection(busy)
+    for run in sorted(training, key=generation):
+        if held.intersection(run.parents):
+            held.add(run)
+    for run in (run.config for run in state.unmeasured):
+        if training.intersection(partner for _, partner in asked(run, state.study.wanted).values()):
+            held.add(run)
+    return set(missing) - held - set(busy)
+
+
 def _next(
     state: Snapshot, free: set[RunConfig], study: Study, execution: Execution, *, in_haste: bool
 ) -> tuple[Job, list[list[RunConfig]]]:
@@ -223,8 +251,8 @@ def _next(
     training = fleets([run for run in state.untrained if run in free], study, execution)
     if in_haste:
         place = {run: at for at, run in enumerate(itertools.chain.from_iterable(blocks(study)))}
-        training.sort(key=lambda job: min(place[run] for run in job))
-    unmeasured = sorted((run.config for run in state.unmeasured), key=_extent, reverse=True)
+        training.sort(key=lambda job: min(place.get(run, len(place)) for run in job))
+    unmeasured = sorted((run.config for run in state.unmeasured), key=extent, reverse=True)
     measuring = [[run] for run in unmeasured if run in free]
     if not training or (in_haste and measuring):
         return measure_runs, measuring
@@ -235,34 +263,8 @@ def _wait(place: Workplace, runs: list[RunConfig], title: str) -> None:
     """Until one of the runs, which other processes are at, is left by its process, done or not."""
     what = f"{len(runs)} run{'s' * (len(runs) > 1)}"
     with waiting(f"{title}: waiting for {what} in training or measuring elsewhere"):
-        while not place.late and all(elsewhere(place.runs, run) for run in runs):
+        while runs and not place.late and all(elsewhere(place.runs, run) for run in runs):
             time.sleep(LOOK_EVERY)
-
-
-def fleets(configs: Sequence[RunConfig], study: Study, execution: Execution) -> list[list[RunConfig]]:
-    """Runs of a study that are trained side by side; a job for each process, if it can be."""
-    by_extent = sorted(configs, key=_extent, reverse=True)
-    if execution.torch_device.type == "cuda":
-        # One block after another: what is done early is then a study of all hyperparameters.
-        inside = [[run for run in by_extent if run in block] for block in map(frozenset, blocks(study))]
-        return [job for runs in inside for job in _by_shape(runs)]
-    jobs, shapes = [], _by_shape(by_extent)
-    for members in shapes:
-        share = math.ceil(len(members) * len(shapes) / execution.processes)
-        size = min(fleet_size(members[0], study.data.shape) or 1, share)
-        jobs += [members[start : start + size] for start in range(0, len(members), size)]
-    return jobs
-
-
-def _by_shape(configs: Sequence[RunConfig]) -> list[list[RunConfig]]:
-    shapes: dict[str, list[RunConfig]] = {}
-    for config in configs:
-        shapes.setdefault(shape_of(config), []).append(config)
-    return list(shapes.values())
-
-
-def _extent(config: RunConfig) -> tuple[int, int]:
-    return config.network.width, getattr(config.network, "depth", 0)
 
 
 def _compute(engine: Engine, place: Workplace, job: Job, work: list[list[RunConfig]], title: str) -> list[Ending]:

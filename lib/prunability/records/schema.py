@@ -6,6 +6,7 @@ from typing import get_args
 import pyarrow as pa
 
 from prunability.measures import REGISTRY, all_measures
+from prunability.measures.probes import PROBES, name_in
 from prunability.measures.search import Pruner
 from prunability.records.columns import columns_of
 from prunability.records.tables import OF_ROWS, Published
@@ -21,6 +22,15 @@ FIELDS = {
     "config.data.seed": "seed of the subset and of the wrong labels",
     "config.seed": "seed of initial weights, data order, dropout, augmentation and random pruning",
     "config.version": "version of the meaning of a configuration",
+    "config.origin.kind": "where a network begins if not whole at its initialisation: ticket, child or static",
+    "config.origin.round": "rounds of pruning and training again before this one",
+    "config.origin.rewind": "epoch of the dense network at whose end a ticket begins, 0 its initialisation",
+    "config.origin.pruned": "share of the weights left that a round takes",
+    "config.origin.weights": "rewound to those of that epoch, or redrawn",
+    "config.origin.places": "of the weights left: by magnitude, or random",
+    "config.origin.epoch": "epoch of the dense network at whose end a child begins",
+    "config.origin.order": "number of the child's own order of examples",
+    "config.origin.density": "share of the prunable weights that a static random mask leaves",
     "config.network.kind": "architecture",
     "config.network.width": "channels, hidden units, or k of ResNet18(k) or CNN(k)",
     "config.network.depth": "blocks",
@@ -105,6 +115,9 @@ def meaning(column: str) -> str:
     head, _, rest = column.partition(".")
     if head == "seconds":
         return "seconds of one process, " + ("training" if rest == "training" else f"function `{rest}`")
+    if head == "curves" and (probed := name_in(rest)):
+        partner = rest.removeprefix(f"{probed}_{PROBES[probed].version}").removeprefix("_")
+        return f"what probe `{probed}` gave" + (f" of the pair with run {partner}" if partner else "")
     if head == "curves":
         pruner, _, points = rest.rpartition("_")
         return f"training loss in nats at the kept fractions 1/{points}, …, 1, {pruner} pruner; where it was drawn"

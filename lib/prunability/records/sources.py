@@ -153,8 +153,9 @@ def gather(chosen: Chosen, execution: Execution, snapshot: Snapshot | None = Non
     source = find_profile(study.name, study.profile).data
     facts = facts_before(source)
     named = facts.title if facts else source
-    absent = [set(lacking(record)) for record in records if record.result.status != "diverged"]
-    without = [m.label for name in set.intersection(*absent) for m in REGISTRY[name].measures] if absent else []
+    absent = [set(lacking(record, study.wanted)) for record in records if record.result.status != "diverged"]
+    nowhere = set.intersection(*absent) if absent else set[str]()
+    without = [m.label for name in nowhere if name in REGISTRY for m in REGISTRY[name].measures]
     return Gathered(
         records,
         study.data.title,

@@ -13,7 +13,7 @@ from prunability.measures import REGISTRY
 from prunability.records import tables
 from prunability.records.locks import in_work
 from prunability.records.store import NOT_THE_RECORDS, TRAINED_AGAIN, Record, RunStore, read_record
-from prunability.records.workers import beyond, untrained
+from prunability.records.workers import beyond
 from prunability.training import checkpoints
 
 RUN = r"(?P<run>[0-9a-f]{16})"
@@ -96,7 +96,7 @@ def _of_store(runs: Path, files: Counter[str]) -> Iterator[Fault]:
             yield Fault(path, why, MADE_AGAIN.format(run=path.stem))
             continue
         weights[match["run"]] = record.weights
-        if not untrained(record, RunStore(runs)):
+        if RunStore(runs).has_weights(record):
             finished.add(match["run"])
         yield from _of_record(path, record)
     for path, match in of_kind["weights"]:

@@ -14,25 +14,44 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from filelock import FileLock
 
 from prunability.data.dataset import DataConfig, Dataset, prepare
 from prunability.data.sources import load_images
+from prunability.foundation.errors import PrunabilityError
 from prunability.measures import REGISTRY, TrainedRun, take
-from prunability.records.locks import claimed
+from prunability.measures.probes import PROBES, key
+from prunability.measures.subject import UndefinedMeasureError
+from prunability.records.locks import claimed, elsewhere
+from prunability.records.origins import ancestors, generations, start_of, weightless
 from prunability.records.store import Measured, Record, RunStore, UnusableError
+from prunability.studies.grid import Wanted
 from prunability.training.arithmetic import in_force
 from prunability.training.checkpoints import OutOfTimeError
 from prunability.training.config import RunConfig
-from prunability.training.loop import DTYPES
+from prunability.training.loop import DTYPES, Start
 from prunability.training.strategy import trained
 
+EVERYTHING = Wanted()
 
-def lacking(record: Record) -> list[str]:
-    """Functions of measures that a record lacks or has in an older version; none for a diverged run."""
+
+def lacking(record: Record, wanted: Wanted = EVERYTHING) -> list[str]:
+    """Functions of measures that a record lacks or has in an older version, keys of probes; none if it diverged."""
     if record.result.status == "diverged":
         return []
     known = record.measures
-    return [name for name, group in REGISTRY.items() if name not in known or known[name].version != group.version]
+    names = [name for name in REGISTRY if wanted.measures is None or name in wanted.measures]
+    lacks = [name for name in names if name not in known or known[name].version != REGISTRY[name].version]
+    return lacks + [name for name in asked(record.config, wanted) if name not in record.curves]
+
+
+def asked(config: RunConfig, wanted: Wanted) -> dict[str, tuple[str, RunConfig | None]]:
+    """The probes wanted of a run, with the partner of a pair's, by the key of what they give."""
+    return {
+        key(name, partner.hash if partner else ""): (name, partner)
+        for name, partner in wanted.probes(config)
+        if name in PROBES
+    }
 
 
 def beyond(record: Record) -> list[str]:
@@ -44,12 +63,12 @@ def beyond(record: Record) -> list[str]:
     ]
 
 
-def untrained(record: Record | None, store: RunStore) -> bool:
+def untrained(record: Record | None, store: RunStore, wanted: Wanted = EVERYTHING) -> bool:
     """Whether a run is to be trained: it was not, or it lacks measures and has no weights to take them from."""
-    return record is None or (bool(lacking(record)) and not store.has_weights(record))
+    return record is None or (bool(lacking(record, wanted)) and not store.has_weights(record))
 
 
-def usable(store: RunStore, config: RunConfig) -> Record | None:
+def usable(store: RunStore, config: RunConfig, wanted: Wanted = EVERYTHING) -> Record | None:
     """The record of a run, None where it is not finished, to be worked on by this code.
 
     Raises:
@@ -63,7 +82,7 @@ def usable(store: RunStore, config: RunConfig) -> Record | None:
         raise UnusableError(
             f"run {config.hash}: newer code measured {', '.join(newer)}; use that code or another folder of runs"
         )
-    if theirs and untrained(record, store):
+    if theirs and untrained(record, store, wanted):
         raise UnusableError(
             f"run {config.hash}: it lacks measures and has no weights, and a new training would lose what this "
             f"code does not know ({', '.join(theirs)}); use code that does, or move {store.path(config)} away"
@@ -80,7 +99,7 @@ class Ending(NamedTuple):
 
 
 class Workplace(NamedTuple):
-    """Where a worker, on this machine or another, finds images and store, and until when it works.
+    """Where a worker, on this machine or another, finds images and store, until when it works, and what is wanted.
 
     ``deadline`` is a time by :func:`time.time`, the one clock that machines share.
     """
@@ -90,6 +109,7 @@ class Workplace(NamedTuple):
     runs: Path
     data: Path
     deadline: float = math.inf
+    wanted: Wanted = EVERYTHING
 
     @property
     def until(self) -> float:
@@ -115,15 +135,16 @@ def _dataset(source: str, folder: Path, config: DataConfig, device: str, dtype: 
 def train_runs(place: Workplace, configs: list[RunConfig]) -> list[Ending]:
     """Train runs side by side and store each as it ends; returns how they ended, those that did here and in time.
 
-    Somebody may have stored a run since it was found missing; it is not trained again. Where time is limited, each
-    is measured as soon as it is trained, for a borrowed machine keeps no weights.
+    Those that come from others follow these. Somebody may have stored a run since it was found missing; it is not
+    trained again. Where time is limited, each is measured as soon as it is trained, for a borrowed machine keeps no
+    weights.
     """
     if place.late:
         return []
     store, endings = RunStore(place.runs), []
     with claimed(place.runs, configs) as own:
-        known = {config: usable(store, config) for config in own}
-        waiting = [config for config in own if untrained(known[config], store)]
+        known = {config: usable(store, config, place.wanted) for config in own}
+        waiting = [config for config in own if weightless(config, store)]
         for config in own.keys() - waiting:
             own[config].release()
             endings.append(Ending(config.hash, "found trained"))
@@ -134,15 +155,36 @@ def train_runs(place: Workplace, configs: list[RunConfig]) -> list[Ending]:
         data = place.dataset(waiting[0])
         made_by = environment(data.train_images.device, load_images(place.source, place.data).title)
         with suppress(OutOfTimeError):
-            for config, initial, final, result, seconds in trained(waiting, data, store.checkpoint, place.until):
-                weights = store.save_weights(config, initial, final)
-                made = Record(config, result, {}, weights, {"training": seconds}, {**made_by})
-                store.save(made, over=known[config])
-                if not math.isinf(place.deadline):
-                    _made_whole(place, store, made)
-                own[config].release()
-                endings.append(Ending(config.hash, result.status))
+            for same in generations(waiting):
+                starts, failed = _starts(place, own, same, data)
+                endings += failed
+                ready = [config for config in same if config.origin is None or config in starts]
+                ends = trained(ready, data, store.checkpoint, place.until, starts.__getitem__) if ready else ()
+                for config, initial, final, result, seconds in ends:
+                    weights = store.save_weights(config, initial, final)
+                    made = Record(config, result, {}, weights, {"training": seconds}, {**made_by})
+                    store.save(made, over=known[config])
+                    if not math.isinf(place.deadline):
+                        _made_whole(place, store, made)
+                    own[config].release()
+                    endings.append(Ending(config.hash, result.status))
     return endings
+
+
+def _starts(
+    place: Workplace, own: dict[RunConfig, FileLock], configs: list[RunConfig], data: Dataset
+) -> tuple[dict[RunConfig, Start], list[Ending]]:
+    """Where runs with an origin begin, and which cannot; those whose parents another process trains are left."""
+    store, starts, failed = RunStore(place.runs), {}, []
+    for config in (config for config in configs if config.origin is not None):
+        waits = any(elsewhere(place.runs, run) for run in ancestors([config], store))
+        try:
+            starts[config] = start_of(config, store, data)
+        except PrunabilityError as error:
+            own[config].release()
+            if not waits:
+                failed.append(Ending(config.hash, str(error), failed=True))
+    return starts, failed
 
 
 def measure_runs(place: Workplace, configs: list[RunConfig]) -> list[Ending]:
@@ -151,22 +193,50 @@ def measure_runs(place: Workplace, configs: list[RunConfig]) -> list[Ending]:
     with claimed(place.runs, configs) as own:
         for config in own:
             store.tidy(config)
-            record = usable(store, config)
-            if record is not None and not untrained(record, store) and _made_whole(place, store, record):
+            record = usable(store, config, place.wanted)
+            if record is None or untrained(record, store, place.wanted):
+                continue
+            if _made_whole(place, store, record):
                 endings.append(Ending(config.hash, "measured"))
     return endings
 
 
 def _made_whole(place: Workplace, store: RunStore, record: Record) -> bool:
-    """Measure what a record lacks; False where there is no time for all of it."""
-    if not (missing := lacking(record)):
+    """Measure what a record lacks; False where there is no time for all of it, or a partner is not trained yet."""
+    if not (missing := lacking(record, place.wanted)):
         return True
-    run = TrainedRun(record.config, place.dataset(record.config), *store.load_weights(record), record.result)
+    run, probes, whole = _run(place, store, record), asked(record.config, place.wanted), True
     for name in missing:
         if place.late:
             return False
-        store.save(_measured(record, run, name))
-    return True
+        if name not in probes:
+            store.save(_measured(record, run, name))
+        elif (row := _probed(place, store, run, *probes[name])) is not None:
+            store.save(replace(record, curves={name: row}))
+        else:
+            whole = False
+    return whole
+
+
+def _run(place: Workplace, store: RunStore, record: Record) -> TrainedRun:
+    return TrainedRun(record.config, place.dataset(record.config), *store.load_weights(record), record.result)
+
+
+def _probed(
+    place: Workplace, store: RunStore, run: TrainedRun, name: str, partner: RunConfig | None
+) -> list[float] | None:
+    """What a probe gives, no numbers where it is undefined; None where the partner is not trained."""
+    pair = [run]
+    if partner is not None:
+        if (other := store.load(partner)) is None or not store.has_weights(other):
+            return None
+        if other.result.status == "diverged":
+            return []
+        pair.append(_run(place, store, other))
+    try:
+        return PROBES[name].function(*pair)
+    except UndefinedMeasureError:
+        return []
 
 
 def _measured(record: Record, run: TrainedRun, name: str) -> Record:

@@ -16,6 +16,7 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 from papermill.translators import PythonTranslator
 
+from prunability.claims import judged
 from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.execution import cores, project_root
 from prunability.foundation.files import writable, write
@@ -74,7 +75,7 @@ def sources(names: Sequence[str], profile: str) -> list[Path]:
 
 
 def studies_of(path: Path) -> list[str]:
-    """The studies whose runs a notebook needs, from its metadata: by name, or "all".
+    """The studies whose runs a notebook needs, from its metadata: by name, or "all" that decide a claim.
 
     Raises:
         PrunabilityError: it names none, or it is no notebook of ours.
@@ -87,7 +88,7 @@ def studies_of(path: Path) -> list[str]:
         raise PrunabilityError(f"{path.name}: it cannot be read ({error.strerror})") from error
     except (ValueError, LookupError, TypeError) as error:
         raise PrunabilityError(f"{path.name}: it is no notebook that names its studies in its metadata") from error
-    known = list(STUDIES) if found == "all" else found
+    known = judged() if found == "all" else found
     if not isinstance(known, list) or not known or not set(map(str, known)) <= set(STUDIES):
         raise PrunabilityError(f'{path.name}: its studies are {found!r}; there are {", ".join(STUDIES)}, or "all"')
     return known

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from prunability.claims import Case, Finding, case_of, decisive, of_study
+from prunability.claims import Case, Finding, case_of, decisive, judged, of_study
 from prunability.claims.reproduction import reproduction, words
 from prunability.claims.sensitivity import sensitivity
 from prunability.claims.words import plain, told
@@ -105,7 +105,7 @@ def open_overview(**values: Any) -> Overview:
     Raises:
         PrunabilityError: a parameter is wrong, or runs are missing that cannot be made here.
     """
-    own = having(values.get("profile", Parameters().profile))
+    own = having(values.get("profile", Parameters().profile), judged())
     sessions = [open_session(study, **values) for study in own]
     for session in sessions:
         session.complete()
@@ -113,7 +113,7 @@ def open_overview(**values: Any) -> Overview:
     others = dict.fromkeys(name for known in STUDIES.values() for name in known if name != parameters.profile)
     unreadable = []
     for profile in others:
-        for study in STUDIES:
+        for study in judged():
             try:
                 found = _published(sessions[0], study, profile)
             except PrunabilityError as error:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from prunability.analysis.tables import left_out
 from prunability.measures import REGISTRY
+from prunability.measures.probes import name_in
 from prunability.records.runner import Snapshot
 from prunability.records.store import RunStore
 from prunability.records.tables import Published, table_path
@@ -26,9 +27,9 @@ def progress_lines(snapshot: Snapshot) -> Iterator[str]:
         yield f"  {begun} of the missing {'is' if begun == 1 else 'are'} in training, kept as far as it went"
     if not execution.runs.is_dir():
         yield f"  there is no folder {execution.runs} yet"
-    missing = Counter(name for run in snapshot.unmeasured for name in run.lacking)
+    missing = Counter(name_in(name) or name for run in snapshot.unmeasured for name in run.lacking)
     for name, number in missing.items():
-        members = ", ".join(member.name for member in REGISTRY[name].measures)
+        members = ", ".join(member.name for member in REGISTRY[name].measures) if name in REGISTRY else name
         yield f"  missing on {number} run{'s' * (number > 1)}: {members}"
     ends = [(run.status, run.reason, run.config.training.stop_at_target) for run in trained]
     for reason, number in left_out(pd.DataFrame(ends, columns=["status", "reason", "stop_at_target"])).items():

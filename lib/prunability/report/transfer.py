@@ -120,7 +120,7 @@ def add_to_store(path: Path, execution: Execution) -> tuple[int, int]:
     new = 0
     for record in table.records:
         known = store.load(record.config)
-        complete = known is not None and not lacking(known)
+        complete = known is not None and set(lacking(known)) <= set(lacking(record))
         if known is not None and known.weights != record.weights and (complete or lacking(record) or beyond(known)):
             continue
         new += store.save(record, over=known).weights == record.weights and not complete

@@ -1,6 +1,6 @@
 """All studies: a new one is a module of this package with its ``PROFILES``.
 
-They are specifications, not results, and use what a run is, data and foundation.
+They are specifications, not results, and use what a run is and which of its weights a mask leaves.
 """
 
 from collections.abc import Iterable

@@ -6,7 +6,7 @@ A file is the SHA-256 of its content and that content: what does not match is ne
 import hashlib
 import io
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ EPOCHS_LEFT = 1.5
 COURSE = ("curve", "total", "steps", "close", "known")
 # Bytes of a checksum.
 SIGNED = hashlib.sha256().digest_size
+# Says where a run keeps what it has reached.
+Place = Callable[[RunConfig], Path]
 
 
 class OutOfTimeError(Exception):
@@ -36,7 +38,7 @@ def keep(path: Path, config: RunConfig, course: Course, state: Mapping[str, Any]
 
     Where it cannot be written, as on a full disk, that is said, and the training goes on.
     """
-    content = {"run": config.seed_key("checkpoint")[0], **{name: getattr(course, name) for name in COURSE}, **state}
+    content = {"run": config.course_key, **{name: getattr(course, name) for name in COURSE}, **state}
     stream = io.BytesIO()
     torch.save(content, stream)
     try:
@@ -66,7 +68,7 @@ def resume(path: Path, config: RunConfig, course: Course, names: tuple[str, ...]
     """
     try:
         content = torch.load(io.BytesIO(whole(path)), map_location="cpu", weights_only=True)
-        if content["run"] != config.seed_key("checkpoint")[0]:
+        if content["run"] != config.course_key:
             raise ValueError("it is of another training")
         if missing := [name for name in (*COURSE, *names) if name not in content]:
             raise ValueError(f"it was written by another way of training, without {', '.join(missing)}")

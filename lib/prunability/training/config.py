@@ -4,6 +4,7 @@ Every field that can change a result is in :class:`RunConfig`, defaults included
 run is computed is in :class:`prunability.foundation.execution.Execution` and never enters the hash.
 """
 
+import json
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Annotated, Literal, get_args
@@ -13,6 +14,7 @@ from pydantic import Field, model_validator
 from prunability.data.dataset import DataConfig
 from prunability.foundation.fields import Count, Dropout, Frozen, NonNegative, Positive
 from prunability.foundation.files import digest
+from prunability.training.origin import Origin, Ticket, before, begins, purpose
 
 # Raised by one whenever the code changes what a configuration means for training. Runs of earlier versions
 # keep their names, can be read and shown as what they are, and are no longer made.
@@ -78,6 +80,10 @@ class TrainingConfig(Frozen):
 ENDS = {"target_loss", "stop_at_target", "max_epochs"}
 
 
+def _is_none(value: object) -> bool:
+    return value is None
+
+
 class RunConfig(Frozen):
     """One network, trained once."""
 
@@ -86,11 +92,20 @@ class RunConfig(Frozen):
     training: TrainingConfig
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     version: Annotated[int, Field(ge=EARLIEST, le=VERSION)] = VERSION
+    # Of a dense network from its initialisation it is none, and then no part of what is written and hashed.
+    origin: Annotated[Origin, Field(discriminator="kind")] | None = Field(default=None, exclude_if=_is_none)
 
     @model_validator(mode="after")
     def _batches_fit(self) -> "RunConfig":
         if self.training.batch_size > self.data.n_train:
             raise ValueError(f"batch_size {self.training.batch_size} exceeds n_train {self.data.n_train}")
+        return self
+
+    @model_validator(mode="after")
+    def _begins_in_time(self) -> "RunConfig":
+        kept = getattr(self.origin, "rewind", self.begins)
+        if kept >= self.training.max_epochs:
+            raise ValueError(f"origin: epoch {kept} must come before max_epochs {self.training.max_epochs}")
         return self
 
     @property
@@ -115,11 +130,52 @@ class RunConfig(Frozen):
         value: float = next(getattr(part, name) for part in parts if name in type(part).model_fields)
         return value
 
-    def seed_key(self, purpose: str) -> tuple[str, str]:
-        """The key of this run's random draws for one purpose; when the training ends is not part of it."""
-        return (_draws(self), purpose)
+    @property
+    def begins(self) -> int:
+        """The epoch of the dense network that comes first."""
+        return begins(self.origin)
+
+    @property
+    def rewound_to(self) -> "RunConfig | None":
+        """The shorter training of the dense network at whose end this one begins; None: at initialisation."""
+        if not self.begins:
+            return None
+        ends = {"max_epochs": self.begins, "stop_at_target": False}
+        return self.model_copy(update={"training": self.training.model_copy(update=ends), "origin": None})
+
+    @property
+    def pruned_from(self) -> "RunConfig | None":
+        """The run whose trained weights say which of this one's are left; None: none does."""
+        if not isinstance(self.origin, Ticket):
+            return None
+        return self.model_copy(update={"origin": before(self.origin)})
+
+    @property
+    def parents(self) -> "list[RunConfig]":
+        """The runs that are trained before this one."""
+        return [run for run in (self.rewound_to, self.pruned_from) if run is not None]
+
+    @property
+    def course_key(self) -> str:
+        """What trainings share that differ in their end alone: a shorter one begins as the longer one does."""
+        return _course(self)
+
+    def seed_key(self, of_dense: str) -> tuple[str, str]:
+        """The key of this run's random draws for one purpose, those of the dense network where its origin has none
+        of its own; when the training ends is not part of it.
+        """
+        dense = self.model_copy(update={"origin": None}) if self.origin is not None else self
+        return (dense.course_key, purpose(of_dense, self.origin))
 
 
 @lru_cache(maxsize=4096)
-def _draws(config: RunConfig) -> str:
+def _course(config: RunConfig) -> str:
     return digest(config.model_dump(mode="json", exclude={"training": ENDS}))
+
+
+def shape_of(config: RunConfig) -> str:
+    """What the networks of a fleet have in common; all else may differ from network to network."""
+    network = config.network.model_dump(exclude={"dropout"})
+    rules = config.training
+    same = rules.model_dump(include={"optimiser", "batch_size", "augmentation", "precision"})
+    return json.dumps([config.data.model_dump(), network, same], sort_keys=True)

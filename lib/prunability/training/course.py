@@ -53,7 +53,7 @@ class Course:
     """
 
     def __init__(self, config: RunConfig) -> None:
-        self.rules = config.training
+        self.rules, self.begins = config.training, config.begins
         self.curve: list[tuple[float | None, float | None]] = []
         self.total, self.steps, self.close = 0.0, 0, False
         self.known = torch.zeros(config.data.n_train, dtype=torch.float32)
@@ -88,9 +88,14 @@ class Course:
         self.curve[-1] = (running if finite else None, self.curve[-1][1])
         if not finite:
             self.status = "diverged"
-        elif whole and len(self.curve) == self.rules.max_epochs:
+        elif whole and self.epoch == self.rules.max_epochs:
             self.status = "not converged"
         return finite if self.rules.stop_at_target else self.status == "not converged"
+
+    @property
+    def epoch(self) -> int:
+        """How many epochs were begun, those among them that the run does not repeat but begins after."""
+        return self.begins + len(self.curve)
 
     @property
     def limit(self) -> float:

@@ -1,11 +1,9 @@
 """Training many networks of one shape as one batched computation."""
 
-import json
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -16,27 +14,19 @@ from torch.nn import functional as F
 from prunability.data.dataset import Dataset
 from prunability.training import checkpoints
 from prunability.training.augmentation import augmented, moves
-from prunability.training.checkpoints import EPOCHS_LEFT, OutOfTimeError, keep, resume
-from prunability.training.config import RunConfig
+from prunability.training.checkpoints import EPOCHS_LEFT, OutOfTimeError, Place, keep, resume
+from prunability.training.config import RunConfig, shape_of
 from prunability.training.course import Course, Result, cross_entropies, parts
 from prunability.training.cuda_graph import Captured, capture, captures
 from prunability.training.dropout import dropout_keys, dropout_mask, places
-from prunability.training.loop import DTYPES, State, batches, build, evaluation_batch
+from prunability.training.loop import DTYPES, Starts, State, batches, begun, build, evaluation_batch, no_starts
 from prunability.training.stopping import judge
-from prunability.training.updates import update
+from prunability.training.updates import stacked, update
 
 # Examples that a fleet evaluates together, on a CPU.
 CHUNK = 128
 # The parts of a member's checkpoint.
 KEPT = ("weights", "taken", "moments", "buffers", "seconds")
-
-
-def shape_of(config: RunConfig) -> str:
-    """What the networks of a fleet have in common; all else may differ from network to network."""
-    network = config.network.model_dump(exclude={"dropout"})
-    rules = config.training
-    same = rules.model_dump(include={"optimiser", "batch_size", "augmentation", "precision"})
-    return json.dumps([config.data.model_dump(), network, same], sort_keys=True)
 
 
 class Trained(NamedTuple):
@@ -56,6 +46,7 @@ class Member:
     config: RunConfig
     initial: State
     course: Course
+    mask: State
     seconds: float = 0.0
 
 
@@ -63,8 +54,9 @@ def train_fleet(
     configs: Sequence[RunConfig],
     data: Dataset,
     size: int,
-    checkpoint: Callable[[RunConfig], Path] | None = None,
+    checkpoint: Place | None = None,
     until: float = math.inf,
+    starts: Starts = no_starts,
 ) -> Iterator[Trained]:
     """Train networks of one shape, at most ``size`` at a time; yields each one as soon as it ends.
 
@@ -73,7 +65,7 @@ def train_fleet(
     part of the epoch; with the next epoch one that waits takes its place.
 
     ``checkpoint`` says where each keeps what it has reached, every few minutes and ``until`` that time, by
-    :func:`time.monotonic`; each goes on from there in any fleet.
+    :func:`time.monotonic`; each goes on from there in any fleet. ``starts`` say where runs with an origin begin.
 
     Raises:
         ValueError: the configurations are not all of one shape.
@@ -89,7 +81,8 @@ def train_fleet(
     written = time.monotonic()
     while waiting or fleet.members:
         start = time.monotonic()
-        fleet.enter([waiting.pop(0) for _ in range(min(len(waiting), size - len(fleet.members)))], checkpoint)
+        entering = [waiting.pop(0) for _ in range(min(len(waiting), size - len(fleet.members)))]
+        fleet.enter(entering, checkpoint, starts)
         yield from fleet.epoch()
         now = time.monotonic()
         yield from fleet.leave()
@@ -126,14 +119,18 @@ class Fleet:
         self.taken = torch.empty(0, 1, dtype=torch.float64, device=self.device)
         self.buffers = {name: tensor[None][:0] for name, tensor in self.network.named_buffers()}
 
-    def enter(self, configs: Sequence[RunConfig], checkpoint: Callable[[RunConfig], Path] | None = None) -> None:
+    def enter(
+        self, configs: Sequence[RunConfig], checkpoint: Place | None = None, starts: Starts = no_starts
+    ) -> None:
         """Add networks, untrained or as far as their checkpoints say."""
         if not configs:
             return
-        states = [build(config, self.shape, self.data.classes).state_dict() for config in configs]
-        for config, state in zip(configs, states, strict=True):
+        states = []
+        for config in configs:
+            state, mask = begun(config, self.shape, self.data.classes, starts)
             initial = {name: tensor.clone() for name, tensor in state.items()}
-            self.members.append(Member(config, initial, Course(config)))
+            self.members.append(Member(config, initial, Course(config), mask))
+            states.append(state)
         fresh = torch.stack([torch.cat([state[name].flatten() for name in self.parts]) for state in states])
         self.weights = torch.cat([self.weights, fresh.to(self.device)])
         zeros = torch.zeros_like(fresh, device=self.device)
@@ -153,7 +150,7 @@ class Fleet:
                 member.seconds = kept["seconds"]
         self._bind()
 
-    def keep(self, checkpoint: Callable[[RunConfig], Path]) -> None:
+    def keep(self, checkpoint: Place) -> None:
         """Write what each member has reached."""
         for row, member in enumerate(self.members):
             parts = (self.weights, self.taken, *self.moments)
@@ -209,7 +206,7 @@ class Fleet:
     def _draws(self) -> list[Tensor]:
         """Each member's order of examples, dropout keys and moves of an epoch, [M, steps, ...]."""
         draws = []
-        for config, epoch in ((member.config, len(member.course.curve)) for member in self.members):
+        for config, epoch in ((member.config, member.course.epoch) for member in self.members):
             steps = len(order := batches(config, epoch))
             keys = dropout_keys(config, epoch, steps, len(self.numbers))
             draws.append((order, keys, moves(config, epoch, steps, self.shape)))
@@ -265,6 +262,8 @@ class Fleet:
             losses = F.cross_entropy(outputs, self.data.train_labels[index], reduction="none")
         found = torch.autograd.grad(losses.mean(dim=1).sum(), list(self.network.parameters()))
         gradient = torch.cat([part.flatten(1) for part in found], dim=1)
+        if self.mask is not None:
+            gradient.mul_(self.mask)
         update(self.weights, gradient, self.moments, self.taken, self.rate, self.decay, self.factor)
         return losses.detach()
 
@@ -280,6 +279,8 @@ class Fleet:
         for name, tensor in self.buffers.items():
             owner, _, own = name.rpartition(".")
             setattr(self.network.get_submodule(owner), own, tensor)
+        masks = [member.mask for member in self.members]
+        self.mask = stacked(masks, self.parts).to(self.weights) if any(masks) else None
         rules = [member.config.training for member in self.members]
         self.rate = self._column([rule.learning_rate for rule in rules])
         self.decay = self._column([rule.weight_decay for rule in rules])

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +35,25 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.float32, "float64": torch.
 State = dict[str, Tensor]
 
 
+class Start(NamedTuple):
+    """Where a run begins: its state, and a mask of its weights, 1 or 0; what it does not name is whole."""
+
+    state: State
+    mask: State
+
+
+Starts = Callable[[RunConfig], Start]
+
+
+def no_starts(config: RunConfig) -> Start:
+    """Where nothing is known of other runs.
+
+    Raises:
+        ValueError: always.
+    """
+    raise ValueError(f"run {config.hash} begins where another ended, or with a mask: its start must be given")
+
+
 def build(config: RunConfig, shape: Sequence[int], classes: int) -> Network:
     """The untrained network of a run for images of ``shape`` [channels, H, W], on the CPU.
 
@@ -46,8 +66,19 @@ def build(config: RunConfig, shape: Sequence[int], classes: int) -> Network:
     return network.to(memory_format=torch.channels_last)
 
 
+def begun(config: RunConfig, shape: Sequence[int], classes: int, starts: Starts) -> Start:
+    """Where a run begins: with all its weights at its initialisation or, with an origin, where ``starts`` say."""
+    if config.origin is None:
+        return Start(build(config, shape, classes).state_dict(), {})
+    return starts(config)
+
+
 def train(
-    config: RunConfig, data: Dataset, checkpoint: Path | None = None, until: float = math.inf
+    config: RunConfig,
+    data: Dataset,
+    checkpoint: Path | None = None,
+    until: float = math.inf,
+    starts: Starts = no_starts,
 ) -> tuple[State, State, Result]:
     """Train one network and return its initial and final state (on the CPU) and how it ended.
 
@@ -58,20 +89,22 @@ def train(
     SGD with momentum or Adam, constant learning rate, weight decay (L2) on every parameter; an epoch uses as
     many full batches as there are. :class:`Course` says when it stops. Forward passes of the
     training steps run in the configuration's precision; every evaluation runs in float32, in float64 if
-    that is the precision.
+    that is the precision. ``starts`` say where a run with an origin begins; weights that are masked there stay 0.
 
     Raises:
         OutOfTimeError: it has not ended by ``until``; what it has reached is kept.
     """
     device = data.train_images.device
     network = build(config, data.train_images.shape[1:], data.classes).to(device)
+    state, mask = begun(config, data.train_images.shape[1:], data.classes, starts)
+    network.load_state_dict(state)
     initial = _copy(network)
     course = Course(config)
     optimiser = optimiser_of(network, config.training)
     if checkpoint is not None and (kept := resume(checkpoint, config, course, ("network", "optimiser"))):
         network.load_state_dict(kept["network"])
         optimiser.load_state_dict(kept["optimiser"])
-    step, written = _step_of(network, optimiser, config, data), time.monotonic()
+    step, written = _step_of(network, optimiser, mask, config, data), time.monotonic()
     while course.status is None:
         start = time.monotonic()
         for index, losses, whole in _parts(network, step, config, data, course):
@@ -80,8 +113,8 @@ def train(
         now = time.monotonic()
         late = now + EPOCHS_LEFT * (now - start) > until
         if course.status is None and checkpoint is not None and (late or now - written > checkpoints.EVERY):
-            state = {"network": network.state_dict(), "optimiser": optimiser.state_dict()}
-            keep(checkpoint, config, course, state)
+            reached = {"network": network.state_dict(), "optimiser": optimiser.state_dict()}
+            keep(checkpoint, config, course, reached)
             written = now
         if course.status is None and late:
             raise OutOfTimeError
@@ -109,12 +142,12 @@ def batches(config: RunConfig, epoch: int) -> Tensor:
 
 
 def _step_of(
-    network: Network, optimiser: torch.optim.Optimizer, config: RunConfig, data: Dataset
+    network: Network, optimiser: torch.optim.Optimizer, mask: State, config: RunConfig, data: Dataset
 ) -> Callable[..., Tensor]:
     """A step on the examples at an index [B], with their dropout keys [layers, 2] and moves [B, 3].
 
     It returns their losses [B]. On a GPU it is captured as a graph once the optimiser has, by a first step, what it
-    keeps.
+    keeps. Weights that the ``mask`` names as 0 have no gradient: from 0 neither optimiser moves them then.
     """
     images, labels = data.train_images, data.train_labels
     device, on_gpu = images.device, images.is_cuda
@@ -122,6 +155,7 @@ def _step_of(
     kept = [places(shape, config.training.batch_size, False, device) for shape in shapes]
     rates = torch.tensor([config.dropout], dtype=images.dtype, device=device)
     lowered = config.training.precision == "bfloat16"
+    masked = [(network.get_parameter(name), own.to(images)) for name, own in mask.items()]
 
     def step(index: Tensor, keys: Tensor, moved: Tensor) -> Tensor:
         masks = [dropout_mask(key[None], rates, numbers)[0] for key, numbers in zip(keys, kept, strict=True)]
@@ -130,6 +164,9 @@ def _step_of(
             own = F.cross_entropy(outputs, labels[index], reduction="none")
         optimiser.zero_grad()
         own.mean().backward()
+        for parameter, left in masked:
+            assert parameter.grad is not None
+            parameter.grad.mul_(left)
         for group in optimiser.param_groups:
             if "capturable" in group:  # Adam's, which does the same, but wants to be told when it is captured
                 group["capturable"] = on_gpu and torch.cuda.is_current_stream_capturing()
@@ -150,7 +187,7 @@ def _parts(
     nats, both [steps, batch] on the CPU, and whether it was the last. In between the network may be evaluated.
     """
     image, device = data.train_images.shape[1:], data.train_images.device
-    epoch = len(course.curve)
+    epoch = course.epoch
     order = batches(config, epoch)
     layers = len(network.dropout_shapes(image)) if config.dropout else 0
     keys = dropout_keys(config, epoch, len(order), layers).to(device)

@@ -2,17 +2,17 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
 import torch
 
 from prunability.data.dataset import Dataset
 from prunability.foundation.defaults import defaults
 from prunability.training.arithmetic import fleets_agree
+from prunability.training.checkpoints import Place
 from prunability.training.config import RunConfig
 from prunability.training.fleet import Fleet, Trained, train_fleet
-from prunability.training.loop import LARGEST_IMAGE, train
+from prunability.training.loop import LARGEST_IMAGE, Starts, no_starts, train
 from prunability.training.networks import best_side_by_side, largest_map, make_network
 
 # The most values that the largest maps of all networks together may have on a CPU core: then they fit into
@@ -25,12 +25,14 @@ GPU_SHARE = 0.5
 def trained(
     configs: Sequence[RunConfig],
     data: Dataset,
-    checkpoint: Callable[[RunConfig], Path] | None = None,
+    checkpoint: Place | None = None,
     until: float = math.inf,
+    starts: Starts = no_starts,
 ) -> Iterator[Trained]:
     """Train networks of one shape in the way that is fastest on the device of the data.
 
-    ``checkpoint`` says where a network keeps what it has reached, ``until`` when that is all for now.
+    ``checkpoint`` says where a network keeps what it has reached, ``until`` when that is all for now, ``starts``
+    where a run with an origin begins.
 
     Raises:
         OutOfTimeError: some have not ended by ``until``.
@@ -42,11 +44,12 @@ def trained(
         size = fleet_size(configs[0], data.train_images.shape[1:])
         size = size if size and fleets_agree(configs[0], data) else None
     if size:
-        yield from _in_fleets(configs, data, size, checkpoint, until)
+        yield from _in_fleets(configs, data, size, checkpoint, until, starts)
     else:
         for config in configs:
             start = time.perf_counter()
-            initial, final, result = train(config, data, checkpoint(config) if checkpoint else None, until)
+            place = checkpoint(config) if checkpoint else None
+            initial, final, result = train(config, data, place, until, starts)
             yield Trained(config, initial, final, result, time.perf_counter() - start)
 
 
@@ -70,14 +73,15 @@ def _in_fleets(
     configs: Sequence[RunConfig],
     data: Dataset,
     size: int,
-    checkpoint: Callable[[RunConfig], Path] | None,
+    checkpoint: Place | None,
     until: float,
+    starts: Starts = no_starts,
 ) -> Iterator[Trained]:
     """Train networks at most ``size`` at a time, fewer where a GPU's memory does not suffice after all."""
     waiting = list(configs)
     while waiting:
         try:
-            for one in train_fleet(waiting, data, size, checkpoint, until):
+            for one in train_fleet(waiting, data, size, checkpoint, until, starts):
                 waiting.remove(one.config)
                 yield one
         except torch.OutOfMemoryError:
@@ -93,7 +97,7 @@ def _fitting(configs: Sequence[RunConfig], data: Dataset) -> int:
     """How many networks fit into the memory of a GPU, from what a step of one of them takes."""
     fleet = Fleet(configs[0], data)
     fleet.captures = False
-    fleet.enter(configs[:1])
+    fleet.enter([configs[0].model_copy(update={"origin": None})])
     before = torch.cuda.memory_allocated()
     torch.cuda.reset_peak_memory_stats()
     fleet.first_step()

@@ -1,10 +1,11 @@
 """A step of an optimiser for many networks at once, each with settings of its own."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+import torch
 from torch import Tensor
 
-from prunability.training.loop import ADAM_BETA2, ADAM_EPS
+from prunability.training.loop import ADAM_BETA2, ADAM_EPS, State
 
 
 def update(
@@ -35,3 +36,13 @@ def update(
     scale = (1 - ADAM_BETA2**taken).sqrt_().to(weights.dtype)
     step = first / second.sqrt().div_(scale).add_(ADAM_EPS)
     weights.sub_(step.mul_((rate / (1 - factor.double() ** taken)).to(weights.dtype)))
+
+
+def stacked(masks: Sequence[State], parts: Mapping[str, torch.Size]) -> Tensor:
+    """Masks of networks as rows [M, ω] over their ``parts``, 1 where a mask does not name one."""
+    return torch.stack(
+        [
+            torch.cat([mask.get(name, torch.ones(shape)).flatten() for name, shape in parts.items()])
+            for mask in masks
+        ]
+    )

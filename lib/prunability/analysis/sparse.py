@@ -1,0 +1,38 @@
+"""Sparse networks as a table: where each run begins, how many weights it has, how far it moved, what it came to."""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from prunability.analysis.tables import labelled, runs_table
+from prunability.measures import HEADLINE_MEASURE
+from prunability.measures.probes import key
+from prunability.records.store import Record
+
+# Of a run's origin; missing where its kind has no such field.
+ORIGIN = ["weights", "places", "rewind", "round", "epoch", "order"]
+ENDS = ["train_loss", "train_error", "test_loss", "test_error"]
+
+
+def sparse_table(records: Sequence[Record], parts: Mapping[str, frozenset[str]]) -> pd.DataFrame:
+    """One row a run and part of the study: its origin (``kind`` dense: none), density, end and learning distance.
+
+    ``kept`` counts the prunable weights left, ``density`` is their share. Prunability is the headline, a fraction
+    of all weights or of those left: what a mask zeroed ranks last, so the weights counted are the same.
+
+    Raises:
+        PrunabilityError: there are no runs.
+    """
+    known = runs_table(records)
+    origins = [record.config.model_dump().get("origin", {"kind": "dense"}) for record in records]
+    unknown = [float("nan")] * 2
+    moved = [record.curves.get(key("learning_distance")) or unknown for record in records]
+    table = known[["run", "seed", "label_noise", "width", "status", *ENDS]].join(
+        pd.DataFrame(origins).reindex(columns=["kind", *ORIGIN])
+    )
+    table[["learning_distance", "kept"]] = pd.DataFrame(moved, dtype=float)
+    weights = known["prunable_weight_count"]
+    table["density"] = table["kept"] / weights
+    table["prunability"] = known[HEADLINE_MEASURE]
+    table["prunability_of_left"] = table["prunability"] * weights / table["kept"]
+    return labelled({part: table[table["run"].isin(hashes)] for part, hashes in parts.items()}, "part")
