@@ -17,7 +17,7 @@ from dataclasses import replace
 import numpy as np
 
 from prunability.analysis.tables import compared, runs_table
-from prunability.claims import Case, Claim, case_of, of_study
+from prunability.claims import NEIGHBOURS, Case, Claim, case_of, of_study
 from prunability.claims.explained import EXPLANATIONS
 from prunability.claims.scenarios import Grid, Scenario, shares
 from prunability.foundation.execution import Execution, project_root
@@ -94,6 +94,9 @@ def page(content: dict[str, object]) -> str:
             f"| claim | is | what is drawn | {' | '.join(VERDICTS)} |",
             "| --- " * (3 + len(VERDICTS)) + "|",
             *lines,
+            "",
+            f"The claims of others ({', '.join(NEIGHBOURS)}) are not calibrated here: their intervals are over a "
+            "few seeds, and the overview says what these are worth.",
             "",
         ]
     )

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -11,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from browser import BROWSER, QUIET
 
-from prunability.claims import CLAIMS
+from prunability.claims import CLAIMS, NEIGHBOURS
 from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.execution import project_root
 from prunability.measures import all_measures
@@ -94,16 +95,29 @@ def test_verdicts_are_those_of_the_published_runs(html: Path) -> None:
     index = (html / "index.html").read_text(encoding="utf-8")
     for profile in PROFILES:
         claims = json.loads((profile.folder / "claims.json").read_text())
-        assert set(claims) == set(CLAIMS)
+        assert set(claims) - set(NEIGHBOURS) == set(CLAIMS)
         for key, finding in claims.items():
             (page,) = (name for name in profile.notebooks if key in profile.decided(name))
             link = f"<a href='results/{profile.profile}/{page}.html'>"
             assert re.search(rf"{link}\S+ {finding['verdict']}</a><br>n = {finding['n']}", index)
-        found = [finding["verdict"] for finding in claims.values()]
+        found = [claims[key]["verdict"] for key in CLAIMS]
         counted = (
             rf"`{profile.profile}`\) {found.count('supported')} of .* supported, {found.count('not supported')} "
         )
         assert re.search(counted, front.answer([profile]))
+
+
+def test_verdicts_of_others_stand_in_a_table_of_their_own() -> None:
+    six, finding = PROFILES[0], {"verdict": "supported", "n": 6}
+    seven = replace(six, claims={**six.claims, "S1": finding})
+    first, second = front.verdicts([six, seven]).split("Claims of others")
+    assert first.strip() == front.verdicts([six, six])
+    assert "Claims of others" not in front.verdicts([six])
+    assert re.findall(r"scope='row'>(\w+):", second) == list(NEIGHBOURS)
+    assert second.count("supported</a><br>n = 6") == 1
+    assert second.count("<td>–</td>") == len(NEIGHBOURS) - 1
+    assert front.answer([seven]) == front.answer([six])
+    assert front.readme("", [seven]) == front.readme("", [six])
 
 
 def test_a_page_begins_with_at_most_five_lines_of_summary() -> None:

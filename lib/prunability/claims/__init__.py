@@ -15,11 +15,13 @@ from prunability.claims.criteria import (
     decisive,
     networks_needed,
 )
-from prunability.claims.registry import CLAIMS, Case, Claim, case_of, judged, of_study
+from prunability.claims.registry import CLAIMS, NEIGHBOURS, STATED, Case, Claim, case_of, judged, of_study
 
 __all__ = [
     "CLAIMS",
     "LEAST_RUNS",
+    "NEIGHBOURS",
+    "STATED",
     "Case",
     "Claim",
     "Criterion",
@@ -42,6 +44,6 @@ def _claims() -> list[Claim]:
 
 
 for _claim in _claims():
-    if _claim.id in CLAIMS:
+    if _claim.id in STATED:
         raise ValueError(f"two claims are called {_claim.id}")
-    CLAIMS[_claim.id] = _claim
+    (CLAIMS if _claim.of_abstract else NEIGHBOURS)[_claim.id] = _claim

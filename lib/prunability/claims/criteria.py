@@ -9,6 +9,7 @@ import numpy as np
 from prunability.analysis.resampling import Estimate
 
 Verdict = Literal["supported", "not supported", "inconclusive", "cannot decide", "insufficient n"]
+Side = Literal["above", "below", "at most"]
 LEAST_RUNS = 30
 # About twice the Monte Carlo error of an interval's end with 10,000 resamples.
 MONTE_CARLO = 0.004
@@ -37,7 +38,7 @@ class Criterion:
 
     statistic: str
     estimate: Estimate
-    side: Literal["above", "below", "at most"]
+    side: Side
     threshold: Threshold
     place: bool = False
 

@@ -1,6 +1,7 @@
 """What a claim is: words, the study that decides it, how it is judged, and what else the runs say of it."""
 
-from collections.abc import Callable, Sequence
+from collections import ChainMap
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -21,7 +22,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Case:
-    """What a claim is put to: the compared runs of a main grid, a measure in prunability's place, a target."""
+    """What a claim is put to: the compared runs of a main grid, a measure in prunability's place, a target.
+
+    A claim that is none of the abstract's has a table of its own kind, and ``curves``: what probes gave, by run and
+    key.
+    """
 
     table: pd.DataFrame
     sample: Sample
@@ -30,6 +35,7 @@ class Case:
     measures: tuple[str, ...] = field(default_factory=lambda: tuple(ranked_measures()))
     headline: str = HEADLINE_MEASURE
     target: str = "test_loss"
+    curves: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
 
     def column(self, name: str) -> Array:
         """A column of the table [n]; the kept parameters are those of the headline."""
@@ -100,7 +106,7 @@ def no_words(case: Case, finding: Finding) -> list[str]:
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim of the abstract.
+    """A claim of the abstract, or of a neighbour of the paper.
 
     ``judge`` gives what the runs of ``study`` say of it; ``reasons`` what else they say where it is not
     supported, a sentence each; ``beside`` numbers shown with it that decide nothing, of which ``told`` are those
@@ -118,13 +124,17 @@ class Claim:
     told: Callable[[Case], list[tuple[str, Estimate]]] = lambda _: []
     follows_target: bool = True
     scenarios: Sequence["Scenario"] = ()
+    of_abstract: bool = True
 
 
+# The abstract's, and apart from them the neighbours'; both by id.
 CLAIMS: dict[str, Claim] = {}
+NEIGHBOURS: dict[str, Claim] = {}
+STATED = ChainMap(CLAIMS, NEIGHBOURS)
 
 
 def of_study(study: str) -> list[Claim]:
-    """The claims that a study decides."""
+    """The claims of the abstract that a study decides."""
     return [claim for claim in CLAIMS.values() if claim.study == study]
 
 

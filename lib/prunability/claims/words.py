@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 from pandas.api.types import is_float_dtype
 
-from prunability.claims import CLAIMS, LEAST_RUNS, Case, Criterion, Finding
+from prunability.claims import LEAST_RUNS, NEIGHBOURS, STATED, Case, Criterion, Finding
 from prunability.foundation.files import updated
 from prunability.foundation.typography import minus
 
@@ -75,7 +75,7 @@ def beside(case: Case, findings: Sequence[Finding]) -> pd.DataFrame:
         (finding.claim, statistic, str(e) if e.low == e.low else f"{e.value:z.2f}", e.by_seeds if e.seeds else "–")
         for finding in findings
         if not case.missing([case.headline])
-        for statistic, e in CLAIMS[finding.claim].beside(case)
+        for statistic, e in STATED[finding.claim].beside(case)
     ]
     return pd.DataFrame(rows, columns=["claim", "beside it", "estimate [by settings]", "by seeds"])
 
@@ -95,7 +95,10 @@ def table_of(findings: Sequence[Finding]) -> pd.DataFrame:
         for c in _worst(finding.criteria)
     ]
     heads = ["claim", "condition", "estimate [by settings]", "by seeds", "wanted", "holds"]
-    return pd.DataFrame(rows, columns=heads)
+    table = pd.DataFrame(rows, columns=heads)
+    if any(finding.claim in NEIGHBOURS for finding in findings):  # their only interval is by seeds
+        return table.drop(columns="by seeds").rename(columns={"estimate [by settings]": "estimate [by seeds]"})
+    return table
 
 
 def _worst(criteria: Sequence[Criterion]) -> Sequence[Criterion]:
@@ -109,5 +112,5 @@ def save(findings: Sequence[Finding], folder: Path) -> None:
     """Write ``claims.json``, keeping the claims of other notebooks that stand there."""
     with updated(folder / "claims.json") as known:
         known |= {finding.claim: finding.content() for finding in findings}
-        for claim in set(known) - set(CLAIMS):
+        for claim in set(known) - set(STATED):
             del known[claim]

@@ -25,13 +25,17 @@ class DataConfig(Frozen):
 
 @dataclass(frozen=True)
 class Dataset:
-    """What a run sees, on its device: normalised float images [N, channels, H, W] and labels [N]."""
+    """What a run sees, on its device: normalised float images [N, channels, H, W] and labels [N].
+
+    ``ends`` [2, channels, 1, 1] is what black and the brightest value of any image became, where that is known.
+    """
 
     classes: int
     train_images: Tensor
     train_labels: Tensor
     test_images: Tensor
     test_labels: Tensor
+    ends: Tensor | None = None
 
 
 @defaults()
@@ -62,6 +66,8 @@ def prepare(images: ImageSet, config: DataConfig, device: torch.device, dtype: t
     train = images.images["train"][chosen].to(torch.float64)
     mean, std = train.mean((0, 2, 3), keepdim=True), train.std((0, 2, 3), keepdim=True)
 
+    brightest = max(int(split.max()) for split in images.images.values())
+
     def normalise(pixels: Tensor) -> Tensor:
         scaled = ((pixels - mean) / std.where(std > 0, 1.0)).to(device, dtype)
         return scaled.contiguous(memory_format=torch.channels_last)
@@ -72,4 +78,5 @@ def prepare(images: ImageSet, config: DataConfig, device: torch.device, dtype: t
         train_labels=labels[chosen].to(device),
         test_images=normalise(images.images["test"]),
         test_labels=images.labels["test"].to(device),
+        ends=normalise(torch.tensor([0, brightest]).view(2, 1, 1, 1)),
     )

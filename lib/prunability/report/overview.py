@@ -31,20 +31,24 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Overview:
-    """The evidence of all profiles, the one that was asked for first; what tables of others cannot be read."""
+    """The evidence of all profiles, the one that was asked for first; what tables of others cannot be read.
+
+    ``neighbours`` is what there is on the claims that are none of the abstract's: they stand apart.
+    """
 
     parameters: Parameters
     evidence: tuple[Evidence, ...]
     unreadable: tuple[str, ...] = ()
+    neighbours: tuple[Evidence, ...] = ()
 
-    def verdicts(self) -> pd.DataFrame:
-        """A row for each claim and profile, with the condition that decides it.
+    def verdicts(self, *, neighbours: bool = False) -> pd.DataFrame:
+        """A row for each claim of the abstract, or of neighbours, and profile, with the condition that decides it.
 
         The columns are claim, profile, data, version, n, verdict, statistic, estimate, wanted, undecided and told,
         the numbers that stand wherever the verdict does.
         """
         rows = []
-        for found in self.evidence:
+        for found in self.neighbours if neighbours else self.evidence:
             study = found.session.study
             for finding in found.findings:
                 condition = decisive(finding.criteria)

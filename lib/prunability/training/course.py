@@ -155,4 +155,9 @@ def _evaluate(outputs: Tensor, labels: Tensor) -> tuple[float | None, float | No
     loss = cross_entropies(outputs, labels).mean().item()
     if not math.isfinite(loss):
         return None, None
-    return loss, (outputs.argmax(1) != labels).double().mean().item()
+    return loss, error_of(outputs, labels)
+
+
+def error_of(outputs: Tensor, labels: Tensor) -> float:
+    """The fraction of examples whose largest logit, of [N, classes], is not their label's."""
+    return (outputs.argmax(1) != labels).double().mean().item()

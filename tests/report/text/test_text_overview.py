@@ -15,7 +15,7 @@ from prunability.analysis.ranks import kendall_tau
 from prunability.analysis.resampling import Estimate
 from prunability.analysis.tables import sample_of
 from prunability.analysis.widths import halves, interpolation_threshold
-from prunability.claims import CLAIMS, Case, Criterion, Finding, Threshold, networks_needed
+from prunability.claims import CLAIMS, NEIGHBOURS, Case, Criterion, Finding, Threshold, networks_needed
 from prunability.claims.explained import EXPLANATIONS
 from prunability.claims.flatness import RIVAL
 from prunability.claims.sensitivity import AS_IT_IS
@@ -180,6 +180,24 @@ def test_every_reason_why_double_descent_cannot_decide(
     (line,) = told(found, key="C3")
     assert line == f"- quick: ○ **cannot decide**: {finding.undecided}."
     assert words in line
+
+
+def test_claims_of_others_stand_apart() -> None:
+    """They are no lines among the six, and say what they hang on and what three seeds are worth."""
+    open_, undecided = Finding("S1", 6, (OPEN,), True), Finding("S2", 0, (), True, "too few seeds")
+    other = evidence([undecided, open_], profile="small")
+    both = Overview(Parameters(), (evidence([Finding("C1", 80, (HOLDS,), True)]),), neighbours=(other,))
+    assert set(both.verdicts()["claim"]) == {"C1"}
+    assert both.verdicts(neighbours=True)["claim"].tolist() == ["S1", "S2"]
+    assert "S1" not in text.claims(both, moved(both.evidence))
+    heads, _, first, second, _, last = text.neighbours(both).splitlines()
+    assert [cell.strip() for cell in heads.split("|")[1:-1]][5] == "estimate [by seeds]"
+    cells = [cell.strip() for cell in first.split("|")[1:-1]]
+    words = f"S1: {NEIGHBOURS['S1'].words.rstrip('.')}"
+    assert cells == [words, "small: digits", "6", "? inconclusive", OPEN.statistic, OPEN.words, OPEN.wanted]
+    assert "| ○ cannot decide | too few seeds" in second
+    assert f"over {other.case.table['seed'].nunique()} seeds" in last
+    assert text.neighbours(replace(both, neighbours=())) == ""
 
 
 def test_claims_judged_on_runs() -> None:

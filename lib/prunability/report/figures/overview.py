@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.patches import Patch
 
-from prunability.claims import CLAIMS
+from prunability.claims import STATED
 from prunability.claims.sensitivity import AS_IT_IS, VARIED
 from prunability.report.figures import parts
 from prunability.training.config import VERSION
@@ -32,7 +32,7 @@ def _cells(ax: Axes, verdicts: pd.DataFrame, signs: bool) -> None:
     written = {"annot": verdicts.replace(SIGNS), "fmt": "", "annot_kws": {"fontsize": 7, "color": "black"}}
     look = {"vmin": -0.5, "vmax": len(LOOKS) - 0.5, "cmap": TINTS, "linewidths": 1.2, "cbar": False}
     sns.heatmap(codes, ax=ax, xticklabels=False, **look, **(written if signs else {}))
-    ax.set_yticklabels([f"{claim} {CLAIMS[claim].short}" for claim in verdicts.index], rotation=0)
+    ax.set_yticklabels([f"{claim} {STATED[claim].short}" for claim in verdicts.index], rotation=0)
     ax.set(xlabel="", ylabel="")
     ax.tick_params(length=0)
     ax.grid(visible=False)

@@ -1,9 +1,9 @@
 """Pages that gather: the verdicts of all profiles, every figure, every measure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
-from prunability.claims import CLAIMS
+from prunability.claims import CLAIMS, NEIGHBOURS, Claim
 from prunability.measures import REGISTRY
 from prunability.report.figures.overview import LOOKS
 from prunability.report.site.published import Published
@@ -17,7 +17,7 @@ def answer(profiles: Sequence[Published]) -> str:
     """The answer in one sentence, counted from the verdicts; open is what is inconclusive or cannot be decided."""
     parts = []
     for profile in profiles:
-        found = [finding["verdict"] for finding in profile.claims.values()]
+        found = [finding["verdict"] for key, finding in profile.claims.items() if key in CLAIMS]
         yes, no = found.count("supported"), found.count("not supported")
         parts.append(
             f"on {_images(profile)} (`{profile.profile}`) {yes} of the abstract's {len(CLAIMS)} claims "
@@ -33,10 +33,17 @@ def _images(profile: Published) -> str:
 
 
 def verdicts(profiles: Sequence[Published]) -> str:
+    """The abstract's claims and, in a table of their own where any is decided, its neighbours'."""
+    known = [profile for profile in profiles if profile.claims.keys() & NEIGHBOURS.keys()]
+    apart = f"\n\nClaims of others, of which the abstract says nothing:\n\n{_table(known, NEIGHBOURS)}"
+    return _table(profiles, CLAIMS) + (apart if known else "")
+
+
+def _table(profiles: Sequence[Published], claims: Mapping[str, Claim]) -> str:
     """A table in HTML: a row a claim, a column a profile, each verdict a link to the page that decides it."""
     heads = "".join(f"<th scope='col'>{profile.profile}<br>{escape(_images(profile))}</th>" for profile in profiles)
     rows = []
-    for key, claim in CLAIMS.items():
+    for key, claim in claims.items():
         cells = ""
         for profile in profiles:
             finding = profile.claims.get(key)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 
-from prunability.claims import CLAIMS
+from prunability.claims import CLAIMS, STATED
 from prunability.measures import all_measures
 from prunability.report.site.published import Published
 
@@ -24,11 +24,11 @@ def summary(profile: Published, notebook: str) -> str:
     lines = [f"- Profile `{profile.profile}`: {'; '.join(profile.studies(notebook))}."]
     for key in profile.decided(notebook):
         finding = profile.claims[key]
-        lines.append(f"- {key}, *{CLAIMS[key].words.rstrip('.')}*: **{finding['verdict']}**{_why(finding)}.")
+        lines.append(f"- {key}, *{STATED[key].words.rstrip('.')}*: **{finding['verdict']}**{_why(finding)}.")
     if len(lines) == 1:
         counts: dict[str, list[str]] = {}
-        for key, finding in sorted(profile.claims.items()):
-            counts.setdefault(finding["verdict"], []).append(key)
+        for key in CLAIMS:
+            counts.setdefault(profile.claims[key]["verdict"], []).append(key)
         lines += [f"- **{verdict}**: {', '.join(keys)}." for verdict, keys in counts.items()]
     return ":::{admonition} In short\n" + "\n".join(lines) + "\n:::\n"
 

@@ -2,9 +2,10 @@
 
 import pandas as pd
 
-from prunability.claims import CLAIMS, Finding, decisive, networks_needed
+from prunability.claims import CLAIMS, NEIGHBOURS, Finding, decisive, networks_needed
 from prunability.claims import words as words_of
 from prunability.claims.sensitivity import AS_IT_IS
+from prunability.claims.sparse import worth
 from prunability.claims.words import markdown, plain, why
 from prunability.report.figures.overview import SIGNS
 from prunability.report.overview import Evidence, Overview, of_claim
@@ -47,6 +48,20 @@ def claims(overview: Overview, moved: pd.DataFrame) -> str:
             told = condition.statistic if condition and not finding.undecided else told
         parts.append("\n".join(lines))
     return "\n\n".join(parts)
+
+
+def neighbours(overview: Overview) -> str:
+    """The claims of others, a row for each and profile, and what their intervals are worth; nothing without any."""
+    if (table := overview.verdicts(neighbours=True)).empty:
+        return ""
+    table["claim"] = [f"{key}: {NEIGHBOURS[key].words.rstrip('.')}" for key in table["claim"]]
+    table["verdict"] = [f"{SIGNS[verdict]} {verdict}" for verdict in table["verdict"]]
+    table["it hangs on"] = table["undecided"].where(table["undecided"] != "", table["statistic"])
+    table["profile"] = table["profile"] + ": " + table["data"].map(plain)
+    heads = {"estimate": "estimate [by seeds]"}
+    shown = table[["claim", "profile", "n", "verdict", "it hangs on", "estimate", "wanted"]].rename(columns=heads)
+    seeds = sorted({found.case.table["seed"].nunique() for found in overview.neighbours})
+    return "\n\n".join([markdown(shown), *map(worth, seeds)])
 
 
 def _rests_on(finding: Finding, told: str) -> str:
