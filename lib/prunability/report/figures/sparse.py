@@ -66,7 +66,7 @@ def descent(axes: NDArray[Any], tables: Mapping[str, pd.DataFrame], marked: Mapp
         for ax, names in zip(column, DESCENT.values(), strict=True):
             # Test and training have the same colours in both rows.
             lines(ax, table, "density", names, first)
-            first += 2 * ("train_loss" not in names)
+            first += len(names) * ("train_loss" not in names)
             density([ax])
             if title in marked:
                 ax.axvline(marked[title], **TEST_LOSS_PEAK)
@@ -171,7 +171,7 @@ def classes(axes: Sequence[Axes], errors: pd.DataFrame, biases: pd.DataFrame) ->
     axes[0].set(xlabel="class", ylabel="change of its error (fraction)")
     parts.legend_above(axes[0], parts.labelled(axes[0]))
     for number, (name, label) in enumerate({"cev": "CEV", "sde": "SDE"}.items()):
-        own = biases[biases["name"] == name]
+        own = biases[(biases["name"] == name) & (biases["level"] != LEVELS[0])]
         places = [LEVELS.index(level) for level in own["level"]]
         look = {"color": COLOURS[number + 3], "marker": MARKERS[number + 3], "ms": 3.5}
         axes[1].errorbar(places, own["mean"], own["error"].fillna(0), label=label, **look)

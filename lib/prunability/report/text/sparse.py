@@ -41,7 +41,7 @@ def _among(values: pd.Series) -> str:
 
 
 def crossed(table: pd.DataFrame, row: str, column: str, names: Sequence[object] = ()) -> str:
-    """Means with their standard errors: the values of one column in rows, those of another, or ``names``, across."""
+    """Means with their standard errors: the values of one column in rows, of another, or ``names``, across."""
     shown = table.assign(cell=[_cell(*own) for own in table[["mean", "error"]].itertuples(index=False)])
     wide = shown.pivot_table(index=row, columns=column, values="cell", aggfunc="first", sort=False)
     return markdown(wide.reindex(columns=names or wide.columns).reset_index().rename_axis(columns=None))
@@ -74,7 +74,7 @@ def tickets(table: pd.DataFrame, at: float) -> str:
     own = loss[loss["line"] == first].set_index("density")["mean"]
     return (
         f"{first.capitalize()}, tickets have their lowest mean test loss, {own.min():.3g} nats, with "
-        f"{share(own.idxmin())} of the weights, where the dense networks have {own[1.0]:.3g}. Test loss in nats:\n\n"
+        f"{share(own.idxmin())} of the weights; dense networks have {own[1.0]:.3g}. Test loss in nats:\n\n"
         f"{crossed(shown, 'line', 'column', list(dict.fromkeys(chosen.values())))}"
     )
 
