@@ -133,9 +133,14 @@ NEIGHBOURS: dict[str, Claim] = {}
 STATED = ChainMap(CLAIMS, NEIGHBOURS)
 
 
-def of_study(study: str) -> list[Claim]:
-    """The claims of the abstract that a study decides."""
-    return [claim for claim in CLAIMS.values() if claim.study == study]
+def of_study(study: str, claims: Mapping[str, Claim] = CLAIMS) -> list[Claim]:
+    """The claims, by default those of the abstract, that a study decides."""
+    return [claim for claim in claims.values() if claim.study == study]
+
+
+def judged(claims: Mapping[str, Claim] = CLAIMS) -> list[str]:
+    """The studies that decide a claim, by default one of the abstract; of others no overview speaks."""
+    return [study for study in STUDIES if of_study(study, claims)]
 
 
 def judged() -> list[str]:

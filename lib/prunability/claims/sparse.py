@@ -11,13 +11,16 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from prunability.analysis.probed import Curves, barrier_table
 from prunability.analysis.ranks import kendall_tau
 from prunability.analysis.resampling import Array, Draws, Estimate, Sample, estimate
+from prunability.analysis.sparse import sparse_table
 from prunability.analysis.widths import peak
 from prunability.claims.criteria import POSITIVE, STRONG, Criterion, Finding, Side, Threshold
 from prunability.claims.registry import Case, Claim
-from prunability.measures.connectivity import barriers
 from prunability.measures.probes import key
+from prunability.records.store import Record
+from prunability.studies import Study
 
 STUDY, LEAST_SEEDS = "sparse", 3
 # The density at which tickets are compared, the largest ratio of a round's to it, and the share of wrong labels.
@@ -27,11 +30,15 @@ SAME = 0.05
 MARGIN = Threshold("margin of test error", 0.01, (0.0, 0.005, 0.02, 0.05))
 
 
-def case_of_sparse(
-    table: pd.DataFrame, curves: Mapping[str, Mapping[str, Sequence[float]]], may_claim: bool, seed: int
-) -> Case:
+def case_of_sparse(table: pd.DataFrame, curves: Curves, may_claim: bool, seed: int) -> Case:
     """What the claims are put to: networks, by run what probes gave of them, and the seed of resamples."""
     return Case(table, Sample(tuple(table["seed"].tolist()), seed), (), may_claim, (), curves=curves)
+
+
+def case_of_runs(study: Study, records: Sequence[Record], seed: int) -> Case:
+    """The same from the finished runs of the study."""
+    curves = {record.config.hash: record.curves for record in records}
+    return case_of_sparse(sparse_table(records, study.parts), curves, study.claims, seed)
 
 
 def worth(seeds: int) -> str:
@@ -42,10 +49,12 @@ def worth(seeds: int) -> str:
     )
 
 
-def tickets(table: pd.DataFrame, noise: float, weights: str = "rewound") -> pd.DataFrame:
-    """Dense networks and, round by round, what was pruned from them by magnitude and rewound to the start."""
+def tickets(
+    table: pd.DataFrame, noise: float, weights: str = "rewound", places: str = "magnitude", rewind: int = 0
+) -> pd.DataFrame:
+    """Dense networks and, round by round, what was pruned from them; as it is, by magnitude and from the start."""
     part, own = table["part"], np.isclose(table["label_noise"], noise)
-    made = (table["weights"] == weights) & (table["places"] == "magnitude") & (table["rewind"] == 0)
+    made = (table["weights"] == weights) & (table["places"] == places) & (table["rewind"] == rewind)
     chosen = table[own & ((part == "grid") | (part.isin(["tickets", "controls"]) & made))]
     return chosen.assign(round=chosen["round"].fillna(0.0).astype(int))
 
@@ -126,22 +135,11 @@ def judge_descent(case: Case) -> Finding:
     return Finding("S2", n, criteria, case.may_claim)
 
 
-def both_descents(case: Case) -> list[tuple[str, Estimate]]:
-    """The least move with wrong labels and without, with three standard errors."""
-    found = {noise: descent(tickets(case.table, noise)) for noise in (NOISE, 0.0)}
-    return [(f"least move, {noise:.0%} wrong labels", e) for noise, e in found.items() if e is not None]
-
-
 def judge_barriers(case: Case) -> Finding:
     """Within each seed, tau of the test loss barrier between children with their epoch has an upper end below 0."""
-    stem, rows = f"{key('barrier')}_", []
-    children = case.table[case.table["part"] == "children"]
-    for run, *own in children[["run", "seed", "width", "epoch"]].itertuples(index=False):
-        found = [row for name, row in case.curves.get(run, {}).items() if row and name.startswith(stem)]
-        rows += [(*own, barriers(row)["test_loss"]) for row in found]
-    table = pd.DataFrame(rows, columns=["seed", "width", "epoch", "barrier"])
+    table = barrier_table(case.table[case.table["part"] == "children"], case.curves)
     words = "τ of the test loss barrier with the epoch at which children part"
-    return _judged("S3", case, 2 * len(table), {words: taus(table, "epoch", "barrier")}, "below", POSITIVE)
+    return _judged("S3", case, 2 * len(table), {words: taus(table, "epoch", "test_loss")}, "below", POSITIVE)
 
 
 def judge_capacity(case: Case) -> Finding:
@@ -182,7 +180,6 @@ S2 = Claim(
     "sparse double descent",
     STUDY,
     judge_descent,
-    beside=both_descents,
     of_abstract=False,
 )
 S3 = Claim(

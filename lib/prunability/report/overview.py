@@ -7,12 +7,14 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from prunability.claims import Case, Finding, case_of, decisive, judged, of_study
+from prunability.claims import NEIGHBOURS, Case, Finding, case_of, decisive, judged, of_study
 from prunability.claims.reproduction import reproduction, words
 from prunability.claims.sensitivity import sensitivity
+from prunability.claims.sparse import case_of_runs
 from prunability.claims.words import plain, told
 from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.progress import progress
+from prunability.records.runner import survey
 from prunability.records.sources import gather, of_table
 from prunability.records.tables import find
 from prunability.report.figures.style import Drawn
@@ -115,21 +117,35 @@ def open_overview(**values: Any) -> Overview:
         session.complete()
     parameters = sessions[0].parameters
     others = dict.fromkeys(name for known in STUDIES.values() for name in known if name != parameters.profile)
+    apart = [found for study in judged(NEIGHBOURS) if (found := _neighbour(sessions[0], study, values))]
     unreadable = []
     for profile in others:
-        for study in judged():
+        for study in (*judged(), *judged(NEIGHBOURS)):
             try:
                 found = _published(sessions[0], study, profile)
             except PrunabilityError as error:
                 unreadable.append(str(error))
             else:
-                sessions += [found] if found else []
-    evidence = []
-    with progress(len(sessions), "judging the claims, study by study") as tick:
-        for session in sessions:
+                (apart if study in judged(NEIGHBOURS) else sessions).extend([found] if found else [])
+    evidence = list[Evidence]()
+    with progress(len(sessions) + len(apart), "judging the claims, study by study") as tick:
+        for session in (*sessions, *apart):
             evidence.append(_evidence(session, parameters.seed))
             tick(f"{session.study.name}, {session.study.profile}")
-    return Overview(parameters, tuple(evidence), tuple(unreadable))
+    split = len(sessions)
+    return Overview(parameters, tuple(evidence[:split]), tuple(unreadable), tuple(evidence[split:]))
+
+
+def _neighbour(like: Session, study: str, values: dict[str, Any]) -> Session | None:
+    """A study of neighbours at the profile asked for: nothing is made for it, so None where a run is missing."""
+    profile = like.parameters.profile
+    if profile not in profiles(study) or like.parameters.origin == "published":
+        return _published(like, study, profile)
+    session = open_session(study, **values)
+    if survey(session.study, session.execution).missing:
+        return None
+    session.complete()
+    return session
 
 
 def _published(like: Session, study: str, profile: str) -> Session | None:
@@ -144,8 +160,12 @@ def _published(like: Session, study: str, profile: str) -> Session | None:
 
 
 def _evidence(session: Session, seed: int) -> Evidence:
-    case = case_of(session.study, session.main(), seed)
-    return Evidence(session, case, tuple(claim.judge(case) for claim in of_study(session.study.name)))
+    study = session.study
+    if claims := of_study(study.name):
+        case = case_of(study, session.main(), seed)
+    else:
+        case, claims = case_of_runs(study, session.records, seed), of_study(study.name, NEIGHBOURS)
+    return Evidence(session, case, tuple(claim.judge(case) for claim in claims))
 
 
 def of_claim(overview: Overview, key: str) -> Sequence[tuple[Evidence, Finding]]:

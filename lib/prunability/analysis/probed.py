@@ -1,0 +1,105 @@
+"""What probes gave, as tables: a row for each network, or pair, and each point at which it was looked at."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
+from math import isqrt
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from prunability.analysis.classes import bias, rates
+from prunability.measures.connectivity import ALONG, POINTS, barriers
+from prunability.measures.probes import name_in
+from prunability.measures.robustness import CORRUPTIONS, EIGHTHS, RADII, SIGMAS
+
+# What a probe gave, by run and by key.
+Curves = Mapping[str, Mapping[str, Sequence[float]]]
+Row = dict[str, Any]
+# What is told of a network beside what was found.
+OWN = ["run", "dense", "seed", "label_noise", "network", "width", "kind", "epoch"]
+CLEAN, NOISE, WORSE, ATTACK = "clean", "noise on weights", "worse images", "attack"
+LINES = {"dense": "dense", "static": "sparse (static mask)"}
+# Parts of its prunability that a network is pruned to.
+LEVELS = ("whole", "α", "α/2", "α/4")
+
+
+def means(table: pd.DataFrame, keys: Sequence[str], names: Sequence[str]) -> pd.DataFrame:
+    """Mean over networks of each column, in long form: the keys, name, mean, error, n.
+
+    ``error`` is the standard error of the mean; NaN of one network.
+    """
+    long = table.melt(id_vars=list(keys), value_vars=list(names), var_name="name")
+    return long.groupby([*keys, "name"], sort=False)["value"].agg(mean="mean", error="sem", n="count").reset_index()
+
+
+def barrier_table(table: pd.DataFrame, curves: Curves, probe: str = "barrier") -> pd.DataFrame:
+    """A row a pair: its first network, and the height of the barrier in each of ``ALONG``."""
+    rows = [own | barriers(row) for own, row in _given(table, curves, probe)]
+    return pd.DataFrame(rows, columns=[*OWN, *ALONG])
+
+
+def along(table: pd.DataFrame, curves: Curves, probe: str = "barrier") -> pd.DataFrame:
+    """A row a pair and point ``t`` of the line between them: ``ALONG`` there."""
+    rows = [
+        own | {"t": t} | dict(zip(ALONG, values, strict=True))
+        for own, row in _given(table, curves, probe)
+        for t, values in zip(POINTS, np.reshape(row, (len(ALONG), -1)).T, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=[*OWN, "t", *ALONG])
+
+
+def disturbed(table: pd.DataFrame, curves: Curves) -> pd.DataFrame:
+    """A row a network, ``disturbance`` and ``strength``, from 0: its test error, and that of pruned copies.
+
+    ``line`` says which it is, ``group`` what it is disturbed by, ``WORSE`` being all corruptions.
+    """
+    rows = list[Row]()
+
+    def add(own: Row, what: str, strengths: Sequence[float], errors: Sequence[float], pruned: str = "") -> None:
+        same = own | {"line": LINES[own["kind"]] + pruned, "disturbance": what}
+        group = what if what in (NOISE, ATTACK) else WORSE
+        for strength, error in zip((0, *strengths), errors, strict=True):
+            rows.append(same | {"group": group if strength else CLEAN, "strength": strength, "test_error": error})
+
+    for own, row in _given(table, curves, "weight_noise"):
+        add(own, NOISE, SIGMAS, row)
+    for own, row in _given(table, curves, "pruned_weight_noise"):
+        for eighths, part in zip(EIGHTHS, np.reshape(row, (len(EIGHTHS), -1)).tolist(), strict=True):
+            add(own, NOISE, SIGMAS, part, f", pruned to {Fraction(eighths, 8)}")
+    for own, row in _given(table, curves, "pgd"):
+        add(own, ATTACK, RADII, row)
+    for own, (clean, *errors) in _given(table, curves, "corruptions"):
+        for kind, (_, amounts) in CORRUPTIONS.items():
+            add(own, kind, range(1, len(amounts) + 1), [clean, *errors[: len(amounts)]])
+            del errors[: len(amounts)]
+    return pd.DataFrame(rows, columns=[*OWN, "line", "group", "disturbance", "strength", "test_error"])
+
+
+def class_errors(table: pd.DataFrame, curves: Curves) -> pd.DataFrame:
+    """A row a network, part of its prunability (``level``) and ``class``: the error on it, how far that moved, and
+    whether it counts in ``cev`` and ``sde``, which are of the network at that level.
+    """
+    rows = list[Row]()
+    for own, row in _given(table, curves, "pruned_errors"):
+        parts = np.reshape(row, (len(LEVELS), -1))
+        side = isqrt(parts.shape[1] - 1)
+        before, *_ = counts = parts[:, 1:].reshape(-1, side, side)
+        for level, kept, after in zip(LEVELS, parts[:, 0], counts, strict=True):
+            found = bias(before, after)
+            same = own | {"level": level, "kept": kept, "cev": found.cev, "sde": found.sde}
+            errors = zip(rates(after)[:, 1], rates(before)[:, 1], strict=True)
+            rows += [
+                same | {"class": name, "error": error, "moved": error - old, "left_out": name in found.left_out}
+                for name, (error, old) in enumerate(errors)
+            ]
+    heads = [*OWN, "level", "kept", "cev", "sde", "class", "error", "moved", "left_out"]
+    return pd.DataFrame(rows, columns=heads)
+
+
+def _given(table: pd.DataFrame, curves: Curves, probe: str) -> Iterator[tuple[Row, Sequence[float]]]:
+    """Each network of a table with what a probe gave of it, or of it and a partner."""
+    for own in table.filter(OWN).to_dict("records"):
+        for key, row in curves.get(own["run"], {}).items():
+            if row and name_in(key) == probe:
+                yield {str(name): value for name, value in own.items()}, row

@@ -1,0 +1,74 @@
+"""What probes gave, as tables: every number of a row where it belongs."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from prunability.analysis import probed
+from prunability.analysis.classes import bias
+from prunability.measures.connectivity import ALONG, POINTS, barriers
+from prunability.measures.probes import key
+from prunability.measures.robustness import CORRUPTIONS, EIGHTHS, RADII, SIGMAS
+
+TABLE = pd.DataFrame({"run": ["a", "b"], "seed": [0, 1], "kind": ["dense", "static"], "width": [8, 16]})
+
+
+def test_means_are_over_networks_that_have_a_value() -> None:
+    table = pd.DataFrame({"line": ["x", "x", "x", "y"], "p": [1.0, 3.0, np.nan, 5.0], "q": 2.0})
+    found = probed.means(table, ["line"], ["p", "q"]).set_index(["line", "name"])
+    assert found.loc[("x", "p")].tolist() == [2, 1, 2]
+    assert found.loc[("x", "q")].tolist() == [2, 0, 3]
+    assert np.isnan(found.loc[("y", "p"), "error"])
+    assert list(found.index.get_level_values("line")) == ["x", "y", "x", "y"]
+
+
+def test_pairs() -> None:
+    row = np.random.default_rng(0).random(len(ALONG) * len(POINTS)).tolist()
+    curves = {"a": {key("barrier", "b"): row, key("matched_barrier", "b"): row[::-1], "magnitude_200": [1.0]}}
+    curves["a"][key("barrier", "none")] = []  # of a pair for which it is not defined
+    (pair,) = probed.barrier_table(TABLE, curves).to_dict("records")
+    assert (pair["run"], pair["width"]) == ("a", 8)
+    assert {name: pair[name] for name in ALONG} == barriers(row)
+    along = probed.along(TABLE, curves)
+    assert along["t"].tolist() == list(POINTS)
+    assert [value for name in ALONG for value in along[name]] == row
+    assert probed.along(TABLE, curves, "matched_barrier")[ALONG[-1]].tolist() == row[: len(POINTS)][::-1]
+    empty = probed.barrier_table(TABLE, {})
+    assert empty.empty
+    assert set(ALONG) < set(empty.columns)
+
+
+def test_every_disturbance_has_its_own_errors() -> None:
+    kinds = list(CORRUPTIONS)
+    noise, attack = np.arange(1.0 + len(SIGMAS)), 100 + np.arange(1.0 + len(RADII))
+    pruned = 1000 + np.arange(float(len(EIGHTHS) * len(noise)))
+    worse = 10_000 + np.arange(1.0 + 5 * len(kinds))
+    rows = {"weight_noise": noise, "pgd": attack, "pruned_weight_noise": pruned, "corruptions": worse}
+    found = probed.disturbed(TABLE, {"a": {key(name): row.tolist() for name, row in rows.items()}})
+    lines = found[found["disturbance"] == probed.NOISE].groupby("line", sort=False)
+    assert [name for name, _ in lines] == ["dense", *(f"dense, pruned to {part}" for part in ("1/2", "1/4", "1/8"))]
+    assert [value for _, own in lines for value in own["test_error"]] == [*noise, *pruned]
+    assert all(own["strength"].tolist() == [0, *SIGMAS] for _, own in lines)
+    of_attack = found[found["disturbance"] == probed.ATTACK]
+    assert (of_attack["strength"].tolist(), of_attack["test_error"].tolist()) == ([0, *RADII], attack.tolist())
+    for place, kind in enumerate(kinds):
+        own = found[found["disturbance"] == kind]
+        assert own["test_error"].tolist() == [worse[0], *worse[1 + 5 * place : 6 + 5 * place]]
+        assert own["group"].tolist() == [probed.CLEAN, *[probed.WORSE] * 5]
+    static = probed.disturbed(TABLE, {"b": {key("pgd"): attack.tolist()}})
+    assert set(static["line"]) == {"sparse (static mask)"}
+
+
+def test_errors_of_classes() -> None:
+    before = np.array([[8, 1, 1], [1, 9, 0], [0, 0, 10]])
+    after = [before, np.array([[6, 2, 2], [0, 10, 0], [0, 5, 5]]), np.full((3, 3), 3), np.eye(3) * 10]
+    row = [float(v) for kept, counts in zip((1, 0.4, 0.2, 0.1), after, strict=True) for v in (kept, *counts.flat)]
+    found = probed.class_errors(TABLE, {"a": {key("pruned_errors"): row}}).set_index(["level", "class"])
+    assert found.loc["whole", "moved"].tolist() == [0, 0, 0]
+    assert found.loc["α", "error"].tolist() == pytest.approx([0.4, 0, 0.5])
+    assert found.loc["α", "moved"].tolist() == pytest.approx([0.2, -0.1, 0.5])
+    assert found.loc["α/2", "kept"].tolist() == [0.2] * 3
+    assert found.loc["α", "left_out"].tolist() == [False, False, True]  # nothing of class 2 was missed before
+    by_hand = bias(before, after[1])
+    assert found.loc["α", "cev"].tolist() == [by_hand.cev] * 3
+    assert found.loc["α", "sde"].tolist() == [by_hand.sde] * 3
