@@ -4,7 +4,7 @@ Each rule takes the table of compared runs and a seed, and gives its conditions 
 rules, and which flatness and which margin they are about, were fixed before any of the runs was made.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,15 +13,23 @@ import pandas as pd
 from prunability.analysis import learning_curves as curves
 from prunability.analysis.ranks import tau_difference, tau_estimate, tau_within
 from prunability.analysis.resampling import Estimate, Sample
+from prunability.analysis.tables import compared, runs_table
 from prunability.claims.criteria import LEAST_RUNS, POSITIVE, STRONG, Criterion, Finding, Threshold
-from prunability.claims.registry import Case, Claim
+from prunability.claims.registry import Case, Claim, case_of
 from prunability.measures import HEADLINE_MEASURE
+from prunability.records.store import Record
+from prunability.studies import Study
 
 Judged = tuple[list[Criterion], str]
 CLOSE = Threshold("−r", 0.7, (0.5, 0.6, 0.8, 0.9))
 # Trainings, or choices of hyperparameters, below which a rule has too few to draw from.
 LEAST = 5
 OWN, RIVALS = HEADLINE_MEASURE, {"log_trace": "the Hessian trace", "inverse_margin": "the margin"}
+
+
+def case_of_runs(study: Study, records: Sequence[Record], seed: int) -> Case:
+    """What the claims are put to: all compared runs of the study."""
+    return case_of(study, compared(runs_table(records)), seed)
 
 
 def _independent(table: pd.DataFrame, seed: int) -> Sample:
@@ -129,7 +137,7 @@ def _claim(key: str, words: str, short: str, rule: Callable[[pd.DataFrame, int],
         enough = case.may_claim and n >= LEAST_RUNS
         return Finding(key, n, tuple(criteria), enough, undecided)
 
-    return Claim(key, words, short, "learning-curves", judge, of_abstract=False)
+    return Claim(key, words, short, "learning-curves", judge, of_abstract=False, case=case_of_runs)
 
 
 F1 = _claim(

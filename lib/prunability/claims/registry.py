@@ -11,9 +11,10 @@ import pandas as pd
 
 from prunability.analysis.ranks import tau_between, tau_estimate, tau_within, taus
 from prunability.analysis.resampling import Array, Estimate, Sample
-from prunability.analysis.tables import TARGETS, ranked_measures, sample_of, usable
+from prunability.analysis.tables import TARGETS, compared, ranked_measures, runs_table, sample_of, usable
 from prunability.claims.criteria import LEAST_RUNS, Criterion, Finding
 from prunability.measures import HEADLINE_MEASURE, all_measures
+from prunability.records.store import Record
 from prunability.studies import STUDIES, Study
 
 if TYPE_CHECKING:
@@ -104,6 +105,17 @@ def no_words(case: Case, finding: Finding) -> list[str]:
     return []
 
 
+def case_of(study: Study, table: pd.DataFrame, seed: int) -> Case:
+    """The compared runs of a study's main grid, as its claims are put to them."""
+    return Case(table, sample_of(table, seed), study.hyperparameters, study.claims)
+
+
+def case_of_grid(study: Study, records: Sequence[Record], seed: int) -> Case:
+    """The same from the finished runs of the study."""
+    table = compared(runs_table(records))
+    return case_of(study, table[table["run"].isin(study.parts["grid"])].reset_index(drop=True), seed)
+
+
 @dataclass(frozen=True)
 class Claim:
     """A claim of the abstract, or of a neighbour of the paper.
@@ -111,7 +123,8 @@ class Claim:
     ``judge`` gives what the runs of ``study`` say of it; ``reasons`` what else they say where it is not
     supported, a sentence each; ``beside`` numbers shown with it that decide nothing, of which ``told`` are those
     without which its verdict would mislead: they stand wherever it does. ``follows_target`` is whether it speaks of
-    the target. ``scenarios`` are worlds in which it is false, and in which it is true.
+    the target. ``scenarios`` are worlds in which it is false, and in which it is true. ``case`` makes of finished
+    runs, with the seed of resamples, what it is put to.
     """
 
     id: str
@@ -125,6 +138,7 @@ class Claim:
     follows_target: bool = True
     scenarios: Sequence["Scenario"] = ()
     of_abstract: bool = True
+    case: Callable[[Study, Sequence[Record], int], Case] = case_of_grid
 
 
 # The abstract's, and apart from them the neighbours'; both by id.
@@ -141,13 +155,3 @@ def of_study(study: str, claims: Mapping[str, Claim] = CLAIMS) -> list[Claim]:
 def judged(claims: Mapping[str, Claim] = CLAIMS) -> list[str]:
     """The studies that decide a claim, by default one of the abstract; of others no overview speaks."""
     return [study for study in STUDIES if of_study(study, claims)]
-
-
-def judged() -> list[str]:
-    """The studies that decide a claim; of others no overview speaks."""
-    return [study for study in STUDIES if of_study(study)]
-
-
-def case_of(study: Study, table: pd.DataFrame, seed: int) -> Case:
-    """The compared runs of a study's main grid, as its claims are put to them."""
-    return Case(table, sample_of(table, seed), study.hyperparameters, study.claims)

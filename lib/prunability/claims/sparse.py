@@ -44,8 +44,8 @@ def case_of_runs(study: Study, records: Sequence[Record], seed: int) -> Case:
 def worth(seeds: int) -> str:
     """What an interval over so many seeds is worth, in a sentence."""
     return (
-        f"Intervals are by bootstrap over {seeds} seeds and lie within their range: where there is no effect, one "
-        f"lies wholly above zero in up to {0.5**seeds:.1%} of studies, and below as often."
+        f"Intervals of S1 to S5 are by bootstrap over {seeds} seeds and lie within their range: where there is no "
+        f"effect, one lies wholly above zero in up to {0.5**seeds:.1%} of studies, and below as often."
     )
 
 
@@ -173,6 +173,7 @@ S1 = Claim(
     STUDY,
     judge_tickets,
     of_abstract=False,
+    case=case_of_runs,
 )
 S2 = Claim(
     "S2",
@@ -181,6 +182,7 @@ S2 = Claim(
     STUDY,
     judge_descent,
     of_abstract=False,
+    case=case_of_runs,
 )
 S3 = Claim(
     "S3",
@@ -189,6 +191,7 @@ S3 = Claim(
     STUDY,
     judge_barriers,
     of_abstract=False,
+    case=case_of_runs,
 )
 S4 = Claim(
     "S4",
@@ -197,6 +200,7 @@ S4 = Claim(
     STUDY,
     judge_capacity,
     of_abstract=False,
+    case=case_of_runs,
 )
 S5 = Claim(
     "S5",
@@ -205,4 +209,5 @@ S5 = Claim(
     STUDY,
     judge_following,
     of_abstract=False,
+    case=case_of_runs,
 )

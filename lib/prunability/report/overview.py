@@ -7,10 +7,9 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from prunability.claims import NEIGHBOURS, Case, Finding, case_of, decisive, judged, of_study
+from prunability.claims import NEIGHBOURS, Case, Finding, decisive, judged, of_study
 from prunability.claims.reproduction import reproduction, words
 from prunability.claims.sensitivity import sensitivity
-from prunability.claims.sparse import case_of_runs
 from prunability.claims.words import plain, told
 from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.progress import progress
@@ -161,10 +160,8 @@ def _published(like: Session, study: str, profile: str) -> Session | None:
 
 def _evidence(session: Session, seed: int) -> Evidence:
     study = session.study
-    if claims := of_study(study.name):
-        case = case_of(study, session.main(), seed)
-    else:
-        case, claims = case_of_runs(study, session.records, seed), of_study(study.name, NEIGHBOURS)
+    claims = of_study(study.name) or of_study(study.name, NEIGHBOURS)
+    case = claims[0].case(study, session.records, seed)
     return Evidence(session, case, tuple(claim.judge(case) for claim in claims))
 
 

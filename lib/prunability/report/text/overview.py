@@ -5,7 +5,7 @@ import pandas as pd
 from prunability.claims import CLAIMS, NEIGHBOURS, Finding, decisive, networks_needed
 from prunability.claims import words as words_of
 from prunability.claims.sensitivity import AS_IT_IS
-from prunability.claims.sparse import worth
+from prunability.claims.sparse import STUDY, worth
 from prunability.claims.words import markdown, plain, why
 from prunability.report.figures.overview import SIGNS
 from prunability.report.overview import Evidence, Overview, of_claim
@@ -58,9 +58,10 @@ def neighbours(overview: Overview) -> str:
     table["verdict"] = [f"{SIGNS[verdict]} {verdict}" for verdict in table["verdict"]]
     table["it hangs on"] = table["undecided"].where(table["undecided"] != "", table["statistic"])
     table["profile"] = table["profile"] + ": " + table["data"].map(plain)
-    heads = {"estimate": "estimate [by seeds]"}
+    heads = {"estimate": "estimate [interval]"}
     shown = table[["claim", "profile", "n", "verdict", "it hangs on", "estimate", "wanted"]].rename(columns=heads)
-    seeds = sorted({found.case.table["seed"].nunique() for found in overview.neighbours})
+    by_seeds = [found for found in overview.neighbours if found.session.study.name == STUDY]
+    seeds = sorted({found.case.table["seed"].nunique() for found in by_seeds})
     return "\n\n".join([markdown(shown), *map(worth, seeds)])
 
 
