@@ -84,7 +84,7 @@ def told(case: Case, finding: Finding) -> str:
     """The numbers that stand wherever a verdict does, such as 'τ given size 0.5 [0.4, 0.6]'; none without one."""
     if finding.undecided or not finding.enough:
         return ""
-    return "; ".join(f"{statistic} {estimate}" for statistic, estimate in CLAIMS[finding.claim].told(case))
+    return "; ".join(f"{statistic} {estimate}" for statistic, estimate in STATED[finding.claim].told(case))
 
 
 def table_of(findings: Sequence[Finding]) -> pd.DataFrame:

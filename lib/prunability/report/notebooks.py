@@ -23,6 +23,7 @@ from prunability.foundation.files import writable, write
 from prunability.foundation.processes import Killed, as_they_end
 from prunability.records.runner import Snapshot
 from prunability.records.sources import Chosen, check, choose, gather
+from prunability.records.tables import table_path
 from prunability.report.kernel import own_kernel
 from prunability.report.pages import publish, undrawn
 from prunability.report.session import Parameters, validate
@@ -95,7 +96,7 @@ def studies_of(path: Path) -> list[str]:
 
 
 def execute(notebooks: Sequence[Path], values: Mapping[str, Any], workers: int = 0) -> list[Path]:
-    """Execute notebooks with the given parameters and return their pages.
+    """Execute notebooks with the given parameters and return their pages; of several, those that can be shown.
 
     Training comes first, in this process, where its progress can be seen; then the notebooks run side by
     side, a process each. Once a notebook has run to its end its page goes to the folder of the figures, a copy to
@@ -109,6 +110,8 @@ def execute(notebooks: Sequence[Path], values: Mapping[str, Any], workers: int =
     for path in notebooks:
         for study in having(profile, studies_of(path)):
             checked[study] = validate(study, dict(values), strict=False)
+    notebooks = _there(notebooks, next(iter(checked.values())))
+    checked = {study: checked[study] for path in notebooks for study in having(profile, studies_of(path))}
     folder = next(iter(checked.values())).place(publishing=True)
     executions = {study: parameters.execution(workers) for study, parameters in checked.items()}
     opened: dict[str, Chosen] = {}
@@ -132,6 +135,19 @@ def execute(notebooks: Sequence[Path], values: Mapping[str, Any], workers: int =
     if killed := [f"{path.name}: {page}" for path, page in ended.items() if isinstance(page, Killed)]:
         raise PrunabilityError(f"{'; '.join(killed)}. Finished runs are kept; the same command goes on")
     return sorted(page for page in ended.values() if isinstance(page, Path))
+
+
+def _there(notebooks: Sequence[Path], parameters: Parameters) -> Sequence[Path]:
+    """Where published runs are shown, the notebooks of which any are, if there are such; others are named."""
+    if parameters.origin == "own":
+        return notebooks
+    results, profile = parameters.execution().results, parameters.profile
+    kept = [p for p in notebooks if any(table_path(results, study, profile).exists() for study in studies_of(p))]
+    if not kept:
+        return notebooks
+    for path in set(notebooks) - set(kept):
+        print(f"left out: {path.name}: nothing is published of it at {profile}", file=sys.stderr, flush=True)
+    return kept
 
 
 def _changed(parameters: Parameters) -> dict[str, Any]:
