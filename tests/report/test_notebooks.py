@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from html import escape
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from prunability.cli import app, seen
 from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.execution import project_root
 from prunability.records.tables import table_path
-from prunability.report import notebooks
+from prunability.report import notebooks, session
 from prunability.report.notebooks import studies_of
 from prunability.report.session import Parameters
 from prunability.studies import having
@@ -38,6 +39,7 @@ MOST_WORDS = {
     "01_correlation_study": 2000,
     "02_double_descent": 1600,
     "03_mutual_information": 1900,
+    "04_sparse_networks": 2000,
     "05_flatness_and_margins": 1700,
 }
 
@@ -268,6 +270,28 @@ def test_all_studies_that_need_a_gpu_are_named_at_once(tmp_path: Path) -> None:
     for study in having("paper", shown):
         assert f"prunability run {study} --profile paper" in result.stderr
     assert not figures.exists()
+
+
+def test_a_notebook_of_which_nothing_is_published_is_left_out_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    executed: list[Path] = []
+
+    def none_ends(_: object, jobs: list[tuple[Path, object, object]], __: int) -> Iterator[tuple[int, Path]]:
+        executed.extend(path for path, *_ in jobs)
+        yield from ()
+
+    monkeypatch.setattr(notebooks, "as_they_end", none_ends)
+    values = {"profile": "quick", "runs_from": "published", "figures": str(tmp_path / "figures")}
+    chosen = notebooks.sources(["02_double_descent", "03_mutual_information"], "quick")
+    (tmp_path / "results" / "quick").mkdir(parents=True)
+    shutil.copy(ROOT / "results" / "quick" / "double-descent.parquet", tmp_path / "results" / "quick")
+    monkeypatch.setattr(session, "project_root", lambda: tmp_path)
+    notebooks.execute(chosen, values)
+    assert [path.stem for path in executed] == ["02_double_descent"]
+    assert "left out: 03_mutual_information.ipynb: nothing is published of it at quick" in capsys.readouterr().err
+    with pytest.raises(PrunabilityError, match="correlation, quick: nothing is published"):
+        notebooks.execute(chosen[1:], values)
 
 
 @pytest.mark.parametrize(

@@ -11,15 +11,16 @@ import pytest
 
 from prunability import studies
 from prunability.analysis.tables import TARGETS
-from prunability.claims import CLAIMS, case_of, judged, of_study
+from prunability.claims import CLAIMS, NEIGHBOURS, case_of, judged, of_study
 from prunability.claims.sensitivity import sensitivity, variations
 from prunability.claims.words import plain
 from prunability.measures import HEADLINE_MEASURE, all_measures
 from prunability.records.tables import table_path, write
-from prunability.report import session
+from prunability.report import overview, session
 from prunability.report.figures import overview as plots
 from prunability.report.figures import style
 from prunability.report.overview import open_overview
+from prunability.report.session import open_session
 from prunability.report.text import overview as text
 from prunability.report.transfer import finished
 from prunability.studies import having
@@ -80,6 +81,22 @@ def test_one_thing_is_varied_at_a_time(study: Study) -> None:
         assert found[claim.id, "pruner", "layerwise"] == claim.judge(case_of(study, by_hand, 0)).verdict
     np.testing.assert_array_equal(settings["test error"].goal, frame["test_error"])
     np.testing.assert_array_equal(settings["test error"].own, frame[HEADLINE_MEASURE])
+
+
+def test_neighbours_are_told_where_nothing_must_be_made_for_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = overview._neighbour(open_session("correlation", runs_from="published"), "sparse", {})
+    assert shown is not None
+    found = overview._evidence(shown, 0)
+    assert [finding.claim for finding in found.findings] == list(NEIGHBOURS)
+    assert set(found.case.table["run"]) == {record.config.hash for record in shown.records}
+    narrow = open_session("correlation", profile="narrow", runs_from="published")
+    assert overview._neighbour(narrow, "sparse", {}) is None
+    monkeypatch.setattr(session, "project_root", lambda: tmp_path)
+    own = {"profile": "smoke", "device": "cpu"}
+    assert overview._neighbour(open_session("correlation", **own), "sparse", own) is None
+    assert not (tmp_path / "runs").exists()
 
 
 def test_every_profile_with_results_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,7 @@ from prunability.foundation.files import writable, write
 from prunability.foundation.processes import Killed, as_they_end
 from prunability.records.runner import Snapshot
 from prunability.records.sources import Chosen, check, choose, gather
+from prunability.records.tables import table_path
 from prunability.report.kernel import own_kernel
 from prunability.report.pages import publish, undrawn
 from prunability.report.session import Parameters, validate
@@ -95,12 +96,11 @@ def studies_of(path: Path) -> list[str]:
 
 
 def execute(notebooks: Sequence[Path], values: Mapping[str, Any], workers: int = 0) -> list[Path]:
-    """Execute notebooks with the given parameters and return their pages.
+    """Execute notebooks with the given parameters and return their pages; of several, those that can be shown.
 
     Training comes first, in this process, where its progress can be seen; then the notebooks run side by
     side, a process each. Once a notebook has run to its end its page goes to the folder of the figures, a copy to
-    ``notebooks/`` in it, and its section into the manifest there. Where published runs are drawn, those that lack
-    their study's are named and left out.
+    ``notebooks/`` in it, and its section into the manifest there.
 
     Raises:
         PrunabilityError: a parameter is not allowed, or a notebook failed.
@@ -110,32 +110,44 @@ def execute(notebooks: Sequence[Path], values: Mapping[str, Any], workers: int =
     for path in notebooks:
         for study in having(profile, studies_of(path)):
             checked[study] = validate(study, dict(values), strict=False)
+    notebooks = _there(notebooks, next(iter(checked.values())))
+    checked = {study: checked[study] for path in notebooks for study in having(profile, studies_of(path))}
     folder = next(iter(checked.values())).place(publishing=True)
     executions = {study: parameters.execution(workers) for study, parameters in checked.items()}
     opened: dict[str, Chosen] = {}
     stored: dict[str, Snapshot] = {}
-    refused: dict[str, str] = {}
+    refused: list[str] = []
     for study, p in checked.items():
         try:
             opened[study] = choose(study, p.profile, p.data, p.seed, p.origin, executions[study])
             if opened[study].table is None:
                 stored[study] = check(opened[study].study, executions[study])
         except PrunabilityError as error:
-            refused[study] = str(error)
-    whole = [path for path in notebooks if not refused.keys() & having(profile, studies_of(path))]
-    if refused and (not whole or {p.origin for p in checked.values()} != {"published"}):
-        raise PrunabilityError("\n".join(dict.fromkeys(refused.values())))
-    for why in refused.values():
-        print(f"left out: {why}", file=sys.stderr, flush=True)
+            refused.append(str(error))
+    if refused:
+        raise PrunabilityError("\n".join(dict.fromkeys(refused)))
     writable(folder / "notebooks", "figures")
-    for study, chosen in opened.items():
-        gather(chosen, executions[study], stored.get(study))
+    for study, execution in executions.items():
+        gather(opened[study], execution, stored.get(study))
     changed = _changed(next(iter(checked.values())))
-    with closing(as_they_end(_execute, [(path, changed, folder) for path in whole], cores())) as results:
-        ended = {whole[at]: page for at, page in results}
+    with closing(as_they_end(_execute, [(path, changed, folder) for path in notebooks], cores())) as results:
+        ended = {notebooks[at]: page for at, page in results}
     if killed := [f"{path.name}: {page}" for path, page in ended.items() if isinstance(page, Killed)]:
         raise PrunabilityError(f"{'; '.join(killed)}. Finished runs are kept; the same command goes on")
     return sorted(page for page in ended.values() if isinstance(page, Path))
+
+
+def _there(notebooks: Sequence[Path], parameters: Parameters) -> Sequence[Path]:
+    """Where published runs are shown, the notebooks of which any are, if there are such; others are named."""
+    if parameters.origin == "own":
+        return notebooks
+    results, profile = parameters.execution().results, parameters.profile
+    kept = [p for p in notebooks if any(table_path(results, study, profile).exists() for study in studies_of(p))]
+    if not kept:
+        return notebooks
+    for path in set(notebooks) - set(kept):
+        print(f"left out: {path.name}: nothing is published of it at {profile}", file=sys.stderr, flush=True)
+    return kept
 
 
 def _changed(parameters: Parameters) -> dict[str, Any]:

@@ -114,9 +114,9 @@ def test_classes() -> None:
     biases = biases.set_axis(["level", "name"], axis=1).assign(mean=np.arange(12.0), error=0.1)
     with drawing.panels(1, 2) as axes:
         figures.classes(axes, errors, biases)
-        moved = [[y for _, y in drawing.curve(line)] for line in axes[0].lines if line.get_marker() in "os^"]
+        moved = [[y for _, y in drawing.curve(line)] for line in axes[0].lines if str(line.get_marker()) in "os^"]
         assert moved == [[0.15, 0.2, 0.25], [0.3, 0.35, 0.4], [0.45, 0.5, 0.55]]
         # Unpruned, nothing has moved: no logarithm has a place for it.
-        uneven = [drawing.curve(line) for line in axes[1].lines if line.get_marker() in "Dv"]
+        uneven = [drawing.curve(line) for line in axes[1].lines if str(line.get_marker()) in "Dv"]
         assert uneven == [[(1, 4), (2, 7), (3, 10)], [(1, 5), (2, 8), (3, 11)]]
         assert [drawing.words(drawing.key(ax)) for ax in axes] == [list(LEVELS[1:]), ["CEV", "SDE"]]

@@ -120,7 +120,7 @@ def matching(axes: Sequence[Axes], table: pd.DataFrame) -> None:
 def scatter(ax: Axes, table: pd.DataFrame, words: str) -> None:
     """The barrier between a network's children against its prunability, in the words of their tau."""
     for number, (width, own) in enumerate(table.groupby("width")):
-        look = {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)]}
+        look: dict[str, Any] = {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)]}
         ax.scatter(own["parent"], own["test_loss"], s=14, label=f"width {width}", zorder=3, **look)
     ax.set(xlabel="prunability of the parent (kept fraction)", ylabel="barrier in the test loss (nats)")
     parts.legend_above(ax, parts.labelled(ax))
@@ -163,7 +163,7 @@ def classes(axes: Sequence[Axes], errors: pd.DataFrame, biases: pd.DataFrame) ->
     for number, level in enumerate(LEVELS[1:]):
         own = errors[errors["level"] == level]
         places = own["class"] + 0.22 * (number - 1)
-        look = {"color": COLOURS[number], "marker": MARKERS[number], "ms": 3, "lw": 0.8, "ls": "none"}
+        look: dict[str, Any] = {"color": COLOURS[number], "marker": MARKERS[number], "ms": 3, "ls": "none"}
         axes[0].errorbar(places, own["mean"], own["error"].fillna(0), label=level, **look)
     axes[0].axhline(0, color=parts.GREY, lw=0.6)
     axes[0].set_yscale("symlog", linthresh=0.1)
@@ -172,9 +172,9 @@ def classes(axes: Sequence[Axes], errors: pd.DataFrame, biases: pd.DataFrame) ->
     parts.legend_above(axes[0], parts.labelled(axes[0]))
     for number, (name, label) in enumerate({"cev": "CEV", "sde": "SDE"}.items()):
         own = biases[(biases["name"] == name) & (biases["level"] != LEVELS[0])]
-        places = [LEVELS.index(level) for level in own["level"]]
+        at = [LEVELS.index(level) for level in own["level"]]
         look = {"color": COLOURS[number + 3], "marker": MARKERS[number + 3], "ms": 3.5}
-        axes[1].errorbar(places, own["mean"], own["error"].fillna(0), label=label, **look)
+        axes[1].errorbar(at, own["mean"], own["error"].fillna(0), label=label, **look)
     axes[1].set_xticks(range(1, len(LEVELS)), LEVELS[1:])
     axes[1].set(yscale="log", xlabel="pruned to", ylabel="of relative changes (no unit)")
     parts.legend_above(axes[1], parts.labelled(axes[1]))

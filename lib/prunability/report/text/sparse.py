@@ -1,6 +1,6 @@
 """Sentences of the notebook on sparse networks, in Markdown, every number computed from the tables."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 import pandas as pd
 
@@ -40,16 +40,16 @@ def _among(values: pd.Series) -> str:
     return f"{values.median():.2g}, at most {values.max():.2g}"
 
 
-def crossed(table: pd.DataFrame, row: str, column: str, names: Sequence[object] = ()) -> str:
+def crossed(table: pd.DataFrame, row: str, column: str, names: Sequence[str] = ()) -> str:
     """Means with their standard errors: the values of one column in rows, of another, or ``names``, across."""
-    shown = table.assign(cell=[_cell(*own) for own in table[["mean", "error"]].itertuples(index=False)])
-    wide = shown.pivot_table(index=row, columns=column, values="cell", aggfunc="first", sort=False)
-    return markdown(wide.reindex(columns=names or wide.columns).reset_index().rename_axis(columns=None))
+    known = table.dropna(subset="mean")
+    cells = [_cell(*own) for own in zip(known["mean"], known["error"], strict=True)]
+    wide = known.assign(cell=cells).pivot(index=row, columns=column, values="cell")
+    wide = wide.reindex(list(dict.fromkeys(table[row])), columns=list(names or dict.fromkeys(table[column])))
+    return markdown(wide.reset_index().rename_axis(columns=None))
 
 
-def _cell(mean: float, error: float) -> str | None:
-    if mean != mean:
-        return None
+def _cell(mean: float, error: float) -> str:
     return minus(_short(mean, 3) + (f" ± {_short(error, 2)}" if error == error else ""))
 
 
@@ -71,10 +71,12 @@ def tickets(table: pd.DataFrame, at: float) -> str:
     chosen = {density: f"{share(density)} of the weights" for density in (1.0, near, common.min())}
     shown = loss.assign(column=loss["density"].map(chosen)).dropna(subset="column")
     first = str(loss["line"].iloc[0])
-    own = loss[loss["line"] == first].set_index("density")["mean"]
+    mine = loss[loss["line"] == first]
+    own = dict(zip(mine["density"], mine["mean"], strict=True))
+    best = min(own, key=own.__getitem__)
     return (
-        f"{first.capitalize()}, tickets have their lowest mean test loss, {own.min():.3g} nats, with "
-        f"{share(own.idxmin())} of the weights; dense networks have {own[1.0]:.3g}. Test loss in nats:\n\n"
+        f"{first.capitalize()}, tickets have their lowest mean test loss, {own[best]:.3g} nats, with "
+        f"{share(best)} of the weights; dense networks have {own[1.0]:.3g}. Test loss in nats:\n\n"
         f"{crossed(shown, 'line', 'column', list(dict.fromkeys(chosen.values())))}"
     )
 
@@ -90,11 +92,17 @@ def descents(chains: Mapping[str, pd.DataFrame], labels: Mapping[str, str]) -> s
                 f"With {title} a double descent of the test error is {real}: the least of its three moves is "
                 f"{found.words(3)} (plus and minus {STANDARD_ERRORS} standard errors)."
             )
-        density = chain.groupby("round")["density"].first().map(share)
+        density: dict[Hashable, str] = {
+            place: share(left) for place, left in zip(chain["round"], chain["density"], strict=True)
+        }
         for name, label in labels.items():
             means, inside = chain.groupby("round")[name].mean(), peak_over_rounds(chain, name)
             row = {"labels": title, "curve": label, "largest at": density[means.idxmax()]}
-            row |= {"least at": density[means.idxmin()], "interior peak at": "none", "stands out by": "–"}
+            row |= {
+                "least at": density[means.idxmin()],
+                "interior peak at": "none",
+                "stands out by": "–",
+            }
             if inside is not None and inside[1].prominence.value > 0:
                 row |= {"interior peak at": share(inside[0]), "stands out by": inside[1].prominence.words(3)}
             rows.append(row)
