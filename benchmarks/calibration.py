@@ -95,8 +95,8 @@ def page(content: dict[str, object]) -> str:
             "| --- " * (3 + len(VERDICTS)) + "|",
             *lines,
             "",
-            f"The claims of others ({', '.join(NEIGHBOURS)}) are not calibrated here: their intervals are over a "
-            "few seeds, and the overview says what these are worth.",
+            f"The claims of others ({', '.join(NEIGHBOURS)}) are not calibrated here: their intervals are over few "
+            "seeds, trainings or settings, and the overview says what these are worth.",
             "",
         ]
     )

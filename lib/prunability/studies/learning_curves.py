@@ -38,11 +38,11 @@ def _also(seeds: list[int], settings: dict[str, Any], sizes: list[int], more: in
 PROFILES = {
     "smoke": Profile(
         data="digits",
-        n_train=200,
-        grid={"batch_size": [20, 100], "max_epochs": [4, 16, 40], "seed": [0, 1]},
+        n_train=100,
+        grid={"batch_size": [10, 50], "max_epochs": [8, 32], "seed": [0, 1]},
         fixed={"width": 8, "depth": 2, "learning_rate": 0.1, "target_loss": 0.09, "stop_at_target": False},
-        also=_also([], {"width": [8, 12, 16], "batch_size": [20]}, [20, 40, 80, 200], 100)
-        | {"long": {"batch_size": [100], "max_epochs": [100], "seed": [0, 1]}},
+        also=_also([0, 1], {"width": [8, 12], "depth": [1], "batch_size": [10]}, [10, 20, 40, 100], 100)
+        | {"long": {"batch_size": [50], "max_epochs": [64], "seed": [0, 1]}},
         claims=False,
         made_here=True,
         wanted=WANTED,
