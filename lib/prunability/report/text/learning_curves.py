@@ -32,5 +32,5 @@ def ordered(orders: pd.DataFrame) -> str:
     own = orders[orders["name"] == "test_loss"].sort_values("n_train")
     holds = own["n_train"][(own["low"] > STRONG.value)[::-1].cummin()[::-1]]
     if holds.empty:
-        return f"At no smaller size does the interval of that τ lie above {STRONG.value:g}."
-    return f"From {holds.iloc[0]:,} examples on the interval of that τ lies above {STRONG.value:g}."
+        return f"From no smaller size on does the interval of the test loss's τ stay above {STRONG.value:g}."
+    return f"From {holds.iloc[0]:,} examples on the interval of the test loss's τ stays above {STRONG.value:g}."
