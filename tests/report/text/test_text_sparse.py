@@ -88,8 +88,26 @@ def test_descents() -> None:
     rows = {(row[0], row[1]): row[2:] for row in cells(said)[2:]}
     assert rows["wrong labels", "test error"][2] == "25%"
     assert rows["wrong labels", "test error"][3].startswith("0.200 [")
-    assert rows["right labels", "distance"] == ["100%", "12.5%", "none", "–"]
-    assert rows["few", "test error"][2:] == ["none", "–"]
+    assert rows["wrong labels", "test error"][4] == "yes"
+    assert rows["right labels", "distance"] == ["12.5%", "100%", "none", "–", "no"]
+    assert rows["few", "test error"][2:] == ["none", "–", "no"]
+    noisy = text.descents({"noise": chain([0.3, 0.1, 0.3, 0.1], 0.5)}, {"test_error": "test error"})
+    assert cells(noisy)[2][3] == "25%"
+    assert cells(noisy)[2][-1] == "no"
+
+
+def test_capacity() -> None:
+    rows = [("dense", 8, 100, 0.01, 0.1), ("dense", 8, 100, 0.03, 0.2), ("dense", 16, 300, 9, 9)]
+    rows += [("static", 12, 100, 9, 9), ("static", 16, 2100, 0.5, 0.25)]
+    table = pd.DataFrame(rows, columns=["kind", "width", "kept", "train_loss", "test_error"])
+    said = text.capacity(table.assign(network=[f"N({width})" for width in table["width"]]))
+    assert (
+        "the sparse N(16) with 2,100 weights ends with a training loss of 0.5 nats and a test error of 25.0%"
+        in said
+    )
+    assert (
+        "the dense N(8) with 100 weights ends with a training loss of 0.02 nats and a test error of 15.0%" in said
+    )
 
 
 def test_parents_and_classes() -> None:
