@@ -95,7 +95,7 @@ def test_robustness_by_width() -> None:
         assert [drawing.curve(ax.lines[-1])[0][1] for ax in axes] == [2, 2]
         drawing.lay_out(axes[0])
         assert [[label.get_text() for label in ax.get_xticklabels()] for ax in axes] == [["8", "16"]] * 2
-        assert [ax.get_ylabel() for ax in axes] == ["test error (fraction)", ""]
+        assert [ax.get_ylabel() for ax in axes] == ["test error", ""]  # its ticks are percentages
 
 
 def test_robustness_by_strength() -> None:

@@ -92,8 +92,7 @@ def test_descents() -> None:
     assert rows["right labels", "distance"] == ["12.5%", "100%", "none", "–", "no"]
     assert rows["few", "test error"][2:] == ["none", "–", "no"]
     noisy = text.descents({"noise": chain([0.3, 0.1, 0.3, 0.1], 0.5)}, {"test_error": "test error"})
-    assert cells(noisy)[2][3] == "25%"
-    assert cells(noisy)[2][-1] == "no"
+    assert cells(noisy)[2][4:] == ["25%", cells(noisy)[2][5], "no"]
 
 
 def test_capacity() -> None:

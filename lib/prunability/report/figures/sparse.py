@@ -49,6 +49,7 @@ def logarithmic(axes: Sequence[Axes]) -> None:
     """Errors from a hundredth to all, as percentages, on one scale."""
     for ax in axes:
         ax.set_yscale("log")
+        ax.set_ylabel(ax.get_ylabel().replace(" (fraction)", ""))
         percent(ax.yaxis)
 
 
@@ -107,7 +108,8 @@ def barrier(axes: Sequence[Axes], heights: pd.DataFrame, along: pd.DataFrame) ->
     parts.legend_above(axes[0], parts.labelled(axes[0]))
     parts.legend_above(axes[1], band(heights))
     between(axes[2:], along, {"above": "test loss above the ends' (nats)"})
-    axes[2].legend(title="they part at epoch", title_fontsize=6.5, ncols=2)
+    look: dict[str, Any] = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "ncols": 4, "columnspacing": 1.0}
+    axes[2].legend(title="they part at epoch", title_fontsize=6.5, **look)
     parts.describe(axes[0], "Barrier between two children of a network against the epoch at which they part.")
 
 
