@@ -30,7 +30,8 @@ def chain(errors: list[float], noise: float = 0.001) -> pd.DataFrame:
         for seed in (-1, 0, 1)
     ]
     table = pd.DataFrame(rows)
-    return table.assign(test_loss=3 * table["test_error"], distance=table["density"])
+    own = {"test_loss": 3 * table["test_error"], "prunability_of_left": -table["density"], "width": 8}
+    return table.assign(distance=table["density"], **own)
 
 
 def test_networks(tmp_path: Path) -> None:
@@ -78,12 +79,16 @@ def test_descents() -> None:
     down_up_down = chain([0.3, 0.1, 0.3, 0.1])
     chains = {"wrong labels": down_up_down, "right labels": chain([0.4, 0.3, 0.2, 0.1]), "few": down_up_down[:6]}
     said = text.descents(chains, {"test_error": "test error", "distance": "distance"})
-    real, none, *_ = said.split(". ")
+    real, _, none, *_ = said.split(". ")
     found = descent(down_up_down)
     assert found is not None
     words = f"the least of its three moves is {found.words(3)}"
     assert real.startswith(f"With wrong labels a double descent of the test error is real: {words}")
     assert "With right labels a double descent of the test error is **not** out of its noise" in none
+    assert "with the share of weights left and" in said
+    assert (
+        "is −1.00 with the share of weights left and −1.00 with the test loss" in said.split("With right labels")[1]
+    )
     assert "With few" not in said
     rows = {(row[0], row[1]): row[2:] for row in cells(said)[2:]}
     assert rows["wrong labels", "test error"][2] == "25%"

@@ -7,10 +7,10 @@ import pandas as pd
 from prunability.analysis.resampling import Estimate
 from prunability.analysis.sparse import peak_over_rounds
 from prunability.analysis.widths import STANDARD_ERRORS
-from prunability.claims.sparse import descent
+from prunability.claims.sparse import descent, taus
 from prunability.claims.words import markdown, plain
 from prunability.foundation.typography import minus
-from prunability.report.figures.parts import counted
+from prunability.report.figures.parts import counted, two_decimals
 from prunability.studies import Study
 
 
@@ -85,12 +85,16 @@ def descents(chains: Mapping[str, pd.DataFrame], labels: Mapping[str, str]) -> s
     """Whether a double descent is real, and where each curve is largest and has its most prominent peak inside."""
     said, rows = [], []
     for title, chain in chains.items():
-        found = descent(chain)
-        if found is not None:
+        if (found := descent(chain)) is not None:
             real = "real" if found.low > 0 else "**not** out of its noise"
+            with_ = {
+                x: f"{two_decimals(taus(chain, x, 'prunability_of_left').mean())}" for x in ("density", "test_loss")
+            }
             said.append(
                 f"With {title} a double descent of the test error is {real}: the least of its three moves is "
-                f"{found.words(3)} (plus and minus {STANDARD_ERRORS} standard errors)."
+                f"{found.words(3)} (plus and minus {STANDARD_ERRORS} standard errors). Over the rounds τ of "
+                f"prunability, of the weights left, is {with_['density']} with the share of weights left and "
+                f"{with_['test_loss']} with the test loss (means over seeds)."
             )
         places = zip(chain["round"], chain["density"], strict=True)
         density: dict[Hashable, str] = {place: share(left) for place, left in places}
