@@ -33,6 +33,7 @@ def test_pairs() -> None:
     assert along["t"].tolist() == list(POINTS)
     assert [value for name in ALONG for value in along[name]] == row
     assert probed.along(TABLE, curves, "matched_barrier")[ALONG[-1]].tolist() == row[: len(POINTS)][::-1]
+    assert along["above"].max() == pytest.approx(pair["test_loss"])
     empty = probed.barrier_table(TABLE, {})
     assert empty.empty
     assert set(ALONG) < set(empty.columns)

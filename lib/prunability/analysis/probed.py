@@ -40,13 +40,16 @@ def barrier_table(table: pd.DataFrame, curves: Curves, probe: str = "barrier") -
 
 
 def along(table: pd.DataFrame, curves: Curves, probe: str = "barrier") -> pd.DataFrame:
-    """A row a pair and point ``t`` of the line between them: ``ALONG`` there."""
-    rows = [
-        own | {"t": t} | dict(zip(ALONG, values, strict=True))
-        for own, row in _given(table, curves, probe)
-        for t, values in zip(POINTS, np.reshape(row, (len(ALONG), -1)).T, strict=True)
-    ]
-    return pd.DataFrame(rows, columns=[*OWN, "t", *ALONG])
+    """A row a pair and point ``t`` of the line between them: ``ALONG`` there, and how far the test loss is above
+    the straight line between those of its ends.
+    """
+    rows, heads = list[Row](), ["t", *ALONG, "above"]
+    for own, row in _given(table, curves, probe):
+        values = np.reshape(row, (len(ALONG), -1))
+        loss = values[ALONG.index("test_loss")]
+        above = loss - np.interp(POINTS, (POINTS[0], POINTS[-1]), loss[[0, -1]])
+        rows += [own | dict(zip(heads, point, strict=True)) for point in zip(POINTS, *values, above, strict=True)]
+    return pd.DataFrame(rows, columns=[*OWN, *heads])
 
 
 def disturbed(table: pd.DataFrame, curves: Curves) -> pd.DataFrame:

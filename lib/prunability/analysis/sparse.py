@@ -39,7 +39,8 @@ def sparse_table(records: Sequence[Record], parts: Mapping[str, frozenset[str]])
     table["network"] = [f"{kind}({width})" for kind, width in zip(kinds, table["width"], strict=True)]
     table["density"] = table["kept"] / weights
     table["prunability"] = known[HEADLINE_MEASURE]
-    table["prunability_of_left"] = table["prunability"] * weights / table["kept"]
+    # Prunability is known in steps of all weights: of few that are left the last step is a part of one.
+    table["prunability_of_left"] = (table["prunability"] * weights / table["kept"]).clip(upper=1)
     return labelled({part: table[table["run"].isin(hashes)] for part, hashes in parts.items()}, "part")
 
 

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 import drawing
-from prunability.analysis.probed import ATTACK, LEVELS, NOISE
+from prunability.analysis.probed import ATTACK, LEVELS, LINES, NOISE
 from prunability.report.figures import sparse as figures
 from prunability.report.figures.style import COLOURS
 
@@ -59,7 +59,7 @@ def test_descent(marked: dict[str, float]) -> None:
 
 def test_barrier() -> None:
     heights = long("epoch", [0, 1, 2, 4], ["loss", "error"], ("test", "training"))
-    along = long("t", [0.0, 0.5, 1.0], ["test_loss"], ("0", "4"))
+    along = long("t", [0.0, 0.5, 1.0], ["above"], ("0", "4"))
     with drawing.panels(1, 3) as axes:
         figures.barrier(axes, heights, along)
         drawing.lay_out(axes[0])
@@ -90,10 +90,12 @@ def test_scatter() -> None:
 
 def test_robustness_by_width() -> None:
     with drawing.panels(1, 2) as axes:
-        figures.by_width(axes, long("width", [8, 16], ["clean", NOISE]))
+        figures.by_width(axes, long("width", [8, 16], ["clean", NOISE], ("sparse", LINES["dense"])))
+        # That of the narrowest dense one, which is what sparse ones are held against.
+        assert [drawing.curve(ax.lines[-1])[0][1] for ax in axes] == [2, 2]
         drawing.lay_out(axes[0])
         assert [[label.get_text() for label in ax.get_xticklabels()] for ax in axes] == [["8", "16"]] * 2
-        assert [ax.get_ylabel() for ax in axes] == ["test error (fraction)", ""]
+        assert [ax.get_ylabel() for ax in axes] == ["test error", ""]  # its ticks are percentages
 
 
 def test_robustness_by_strength() -> None:
@@ -108,15 +110,14 @@ def test_robustness_by_strength() -> None:
 
 
 def test_classes() -> None:
-    errors = pd.DataFrame([(level, name) for level in LEVELS for name in range(3)], columns=["level", "class"])
-    errors = errors.assign(mean=np.arange(12) / 20, error=np.nan)
-    biases = pd.DataFrame([(level, name) for level in LEVELS for name in ("kept", "cev", "sde")])
-    biases = biases.set_axis(["level", "name"], axis=1).assign(mean=np.arange(12.0), error=0.1)
+    errors = pd.DataFrame([(level, name) for level in LEVELS[1:] for name in range(3)], columns=["level", "class"])
+    errors = errors.assign(mean=np.arange(9) / 20, error=np.nan)
+    biases = pd.DataFrame([(level, name) for level in LEVELS[1:] for name in ("kept", "cev", "sde")])
+    biases = biases.set_axis(["level", "name"], axis=1).assign(mean=np.arange(9.0), error=0.1)
     with drawing.panels(1, 2) as axes:
         figures.classes(axes, errors, biases)
         moved = [[y for _, y in drawing.curve(line)] for line in axes[0].lines if str(line.get_marker()) in "os^"]
-        assert moved == [[0.15, 0.2, 0.25], [0.3, 0.35, 0.4], [0.45, 0.5, 0.55]]
-        # Unpruned, nothing has moved: no logarithm has a place for it.
+        assert moved == [[0, 0.05, 0.1], [0.15, 0.2, 0.25], [0.3, 0.35, 0.4]]
         uneven = [drawing.curve(line) for line in axes[1].lines if str(line.get_marker()) in "Dv"]
-        assert uneven == [[(1, 4), (2, 7), (3, 10)], [(1, 5), (2, 8), (3, 11)]]
-        assert [drawing.words(drawing.key(ax)) for ax in axes] == [list(LEVELS[1:]), ["CEV", "SDE"]]
+        assert uneven == [[(1, 1), (2, 4), (3, 7)], [(1, 2), (2, 5), (3, 8)]]
+        assert [drawing.words(drawing.key(ax)) for ax in axes] == [[*LEVELS[1:], "± one standard error"], ["CEV", "SDE"]]

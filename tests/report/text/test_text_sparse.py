@@ -30,7 +30,8 @@ def chain(errors: list[float], noise: float = 0.001) -> pd.DataFrame:
         for seed in (-1, 0, 1)
     ]
     table = pd.DataFrame(rows)
-    return table.assign(test_loss=3 * table["test_error"], distance=table["density"])
+    own = {"test_loss": 3 * table["test_error"], "prunability_of_left": -table["density"], "width": 8}
+    return table.assign(distance=table["density"], **own)
 
 
 def test_networks(tmp_path: Path) -> None:
@@ -78,18 +79,39 @@ def test_descents() -> None:
     down_up_down = chain([0.3, 0.1, 0.3, 0.1])
     chains = {"wrong labels": down_up_down, "right labels": chain([0.4, 0.3, 0.2, 0.1]), "few": down_up_down[:6]}
     said = text.descents(chains, {"test_error": "test error", "distance": "distance"})
-    real, none, *_ = said.split(". ")
+    real, _, none, *_ = said.split(". ")
     found = descent(down_up_down)
     assert found is not None
     words = f"the least of its three moves is {found.words(3)}"
     assert real.startswith(f"With wrong labels a double descent of the test error is real: {words}")
     assert "With right labels a double descent of the test error is **not** out of its noise" in none
+    assert "with the share of weights left and" in said
+    assert (
+        "is −1.00 with the share of weights left and −1.00 with the test loss" in said.split("With right labels")[1]
+    )
     assert "With few" not in said
     rows = {(row[0], row[1]): row[2:] for row in cells(said)[2:]}
     assert rows["wrong labels", "test error"][2] == "25%"
     assert rows["wrong labels", "test error"][3].startswith("0.200 [")
-    assert rows["right labels", "distance"] == ["100%", "12.5%", "none", "–"]
-    assert rows["few", "test error"][2:] == ["none", "–"]
+    assert rows["wrong labels", "test error"][4] == "yes"
+    assert rows["right labels", "distance"] == ["12.5%", "100%", "none", "–", "no"]
+    assert rows["few", "test error"][2:] == ["none", "–", "no"]
+    noisy = text.descents({"noise": chain([0.3, 0.1, 0.3, 0.1], 0.5)}, {"test_error": "test error"})
+    assert cells(noisy)[2][4:] == ["25%", cells(noisy)[2][5], "no"]
+
+
+def test_capacity() -> None:
+    rows = [("dense", 8, 100, 0.01, 0.1), ("dense", 8, 100, 0.03, 0.2), ("dense", 16, 300, 9, 9)]
+    rows += [("static", 12, 100, 9, 9), ("static", 16, 2100, 0.5, 0.25)]
+    table = pd.DataFrame(rows, columns=["kind", "width", "kept", "train_loss", "test_error"])
+    said = text.capacity(table.assign(network=[f"N({width})" for width in table["width"]]))
+    assert (
+        "the sparse N(16) with 2,100 weights ends with a training loss of 0.5 nats and a test error of 25.0%"
+        in said
+    )
+    assert (
+        "the dense N(8) with 100 weights ends with a training loss of 0.02 nats and a test error of 15.0%" in said
+    )
 
 
 def test_parents_and_classes() -> None:

@@ -11,13 +11,14 @@ from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, NullLocat
 
 from numpy.typing import NDArray
 
-from prunability.analysis.probed import ATTACK, LEVELS, NOISE
+from prunability.analysis.probed import ATTACK, LEVELS, LINES, NOISE
 from prunability.report.figures import parts
 from prunability.report.figures.double_descent import TEST_LOSS_PEAK, band, lines
 from prunability.report.figures.style import COLOURS, MARKERS
 
 DENSITY, EPOCH = "weights left (of all prunable)", "epoch at which the two part"
 ENDS = {"test_loss": "test loss (nats)", "test_error": "test error (fraction)"}
+NARROWEST: dict[str, Any] = {"color": parts.GREY, "lw": 0.8, "ls": "--", "label": "as the narrowest dense one"}
 STRENGTHS = {NOISE: "σ of w(1 + σz)", ATTACK: "ε (1/255 of a pixel's range)"}
 # What is drawn of a descent: a row of panels each.
 DESCENT = {
@@ -44,6 +45,14 @@ def curves(axes: Sequence[Axes], table: pd.DataFrame, x: str, panels: Mapping[st
         ax.set(xlabel=xlabel, ylabel=label)
 
 
+def logarithmic(axes: Sequence[Axes]) -> None:
+    """Errors from a hundredth to all, as percentages, on one scale."""
+    for ax in axes:
+        ax.set_yscale("log")
+        ax.set_ylabel(ax.get_ylabel().replace(" (fraction)", ""))
+        percent(ax.yaxis)
+
+
 def density(axes: Sequence[Axes]) -> None:
     """From all weights on the left to few on the right."""
     for ax in axes:
@@ -55,6 +64,11 @@ def tickets(axes: Sequence[Axes], table: pd.DataFrame) -> None:
     """Test loss and error of tickets and their controls against the share of weights left."""
     curves(axes, table, "density", ENDS, DENSITY)
     density(axes)
+    axes[0].set_yscale("log")
+    axes[0].yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes[0].yaxis.set_major_formatter("{x:g}")
+    axes[0].yaxis.set_minor_formatter(NullFormatter())
+    logarithmic(axes[1:])
     parts.legend_over(axes[0], [*parts.labelled(axes[0]), *band(table)])
     parts.describe(axes[0], f"Test loss and error against density: {', '.join(dict.fromkeys(table['line']))}.")
 
@@ -93,8 +107,9 @@ def barrier(axes: Sequence[Axes], heights: pd.DataFrame, along: pd.DataFrame) ->
         ax.xaxis.set_major_formatter("{x:g}")
     parts.legend_above(axes[0], parts.labelled(axes[0]))
     parts.legend_above(axes[1], band(heights))
-    between(axes[2:], along, {"test_loss": "test loss (nats)"})
-    axes[2].legend(title="they part at epoch", title_fontsize=6.5, ncols=2)
+    between(axes[2:], along, {"above": "test loss above the ends' (nats)"})
+    look: dict[str, Any] = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "ncols": 4, "columnspacing": 1.0}
+    axes[2].legend(title="they part at epoch", title_fontsize=6.5, **look)
     parts.describe(axes[0], "Barrier between two children of a network against the epoch at which they part.")
 
 
@@ -132,11 +147,15 @@ def by_width(axes: Sequence[Axes], table: pd.DataFrame) -> None:
     """A panel a disturbance: test error, mean over its strengths, of dense and sparse networks by width."""
     names = {name: "test error (fraction)" if not place else "" for place, name in enumerate(dict.fromkeys(table["name"]))}
     curves(axes, table, "width", names, "width (channels)")
+    logarithmic(axes)
+    narrowest = table[(table["width"] == table["width"].min()) & (table["line"] == LINES["dense"])]
     for ax, name in zip(axes, names, strict=True):
+        ax.axhline(float(narrowest.loc[narrowest["name"] == name, "mean"].iloc[0]), **NARROWEST)
         ax.set_title(name)
         ax.xaxis.set_major_locator(FixedLocator(sorted(set(table["width"]))))
         ax.xaxis.set_major_formatter("{x:g}")
-    parts.legend_over(axes[0], [*parts.labelled(axes[0]), *band(table)])
+        ax.xaxis.set_minor_locator(NullLocator())
+    parts.legend_over(axes[0], [*parts.labelled(axes[0]), *band(table)], ncols=4)
     parts.describe(axes[0], f"Test error by width under {', '.join(names)}: {', '.join(dict.fromkeys(table['line']))}.")
 
 
@@ -167,15 +186,19 @@ def classes(axes: Sequence[Axes], errors: pd.DataFrame, biases: pd.DataFrame) ->
         axes[0].errorbar(places, own["mean"], own["error"].fillna(0), label=level, **look)
     axes[0].axhline(0, color=parts.GREY, lw=0.6)
     axes[0].set_yscale("symlog", linthresh=0.1)
+    axes[0].yaxis.set_major_locator(FixedLocator([-0.1, -0.05, 0, 0.05, 0.1, 0.2, 0.5, 1]))
+    axes[0].yaxis.set_major_formatter("{x:g}")
+    axes[0].yaxis.set_minor_locator(NullLocator())
     axes[0].set_xticks(names, [f"{name}" for name in names])
     axes[0].set(xlabel="class", ylabel="change of its error (fraction)")
-    parts.legend_above(axes[0], parts.labelled(axes[0]))
-    for number, (name, label) in enumerate({"cev": "CEV", "sde": "SDE"}.items()):
-        own = biases[(biases["name"] == name) & (biases["level"] != LEVELS[0])]
+    bars = [Line2D([], [], color=parts.GREY, lw=1.1, label="± one standard error")]
+    parts.legend_above(axes[0], [*parts.labelled(axes[0]), *bars])
+    for number, (name, label) in enumerate({"cev": "CEV", "sde": "SDE"}.items(), len(LEVELS) - 1):
+        own = biases[biases["name"] == name]
         at = [LEVELS.index(level) for level in own["level"]]
-        look = {"color": COLOURS[number + 3], "marker": MARKERS[number + 3], "ms": 3.5}
+        look = {"color": COLOURS[number], "marker": MARKERS[number], "ms": 3.5}
         axes[1].errorbar(at, own["mean"], own["error"].fillna(0), label=label, **look)
     axes[1].set_xticks(range(1, len(LEVELS)), LEVELS[1:])
-    axes[1].set(yscale="log", xlabel="pruned to", ylabel="of relative changes (no unit)")
+    axes[1].set(yscale="log", xlabel="pruned to", ylabel="CEV, SDE (no unit)")
     parts.legend_above(axes[1], parts.labelled(axes[1]))
     parts.describe(axes[0], f"Change of the error on each of {len(names)} classes, pruned to {', '.join(LEVELS[1:])}.")

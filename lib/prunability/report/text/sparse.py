@@ -7,10 +7,10 @@ import pandas as pd
 from prunability.analysis.resampling import Estimate
 from prunability.analysis.sparse import peak_over_rounds
 from prunability.analysis.widths import STANDARD_ERRORS
-from prunability.claims.sparse import descent
+from prunability.claims.sparse import descent, taus
 from prunability.claims.words import markdown, plain
 from prunability.foundation.typography import minus
-from prunability.report.figures.parts import counted
+from prunability.report.figures.parts import counted, two_decimals
 from prunability.studies import Study
 
 
@@ -85,28 +85,41 @@ def descents(chains: Mapping[str, pd.DataFrame], labels: Mapping[str, str]) -> s
     """Whether a double descent is real, and where each curve is largest and has its most prominent peak inside."""
     said, rows = [], []
     for title, chain in chains.items():
-        found = descent(chain)
-        if found is not None:
+        if (found := descent(chain)) is not None:
             real = "real" if found.low > 0 else "**not** out of its noise"
+            with_ = {
+                x: f"{two_decimals(taus(chain, x, 'prunability_of_left').mean())}" for x in ("density", "test_loss")
+            }
             said.append(
                 f"With {title} a double descent of the test error is {real}: the least of its three moves is "
-                f"{found.words(3)} (plus and minus {STANDARD_ERRORS} standard errors)."
+                f"{found.words(3)} (plus and minus {STANDARD_ERRORS} standard errors). Over the rounds τ of "
+                f"prunability, of the weights left, is {with_['density']} with the share of weights left and "
+                f"{with_['test_loss']} with the test loss (means over seeds)."
             )
-        density: dict[Hashable, str] = {
-            place: share(left) for place, left in zip(chain["round"], chain["density"], strict=True)
-        }
+        places = zip(chain["round"], chain["density"], strict=True)
+        density: dict[Hashable, str] = {place: share(left) for place, left in places}
         for name, label in labels.items():
             means, inside = chain.groupby("round")[name].mean(), peak_over_rounds(chain, name)
-            row = {"labels": title, "curve": label, "largest at": density[means.idxmax()]}
-            row |= {
-                "least at": density[means.idxmin()],
-                "interior peak at": "none",
-                "stands out by": "–",
-            }
+            row = {"labels": title, "curve": label, "least at": density[means.idxmin()]}
+            row |= {"largest at": density[means.idxmax()], "interior peak at": "none"}
+            row |= {"stands out by": "–", "real": "no"}
             if inside is not None and inside[1].prominence.value > 0:
                 row |= {"interior peak at": share(inside[0]), "stands out by": inside[1].prominence.words(3)}
+                row["real"] = "yes" if inside[1].real else "no"
             rows.append(row)
     return f"{' '.join(said)}\n\n{markdown(pd.DataFrame(rows))}"
+
+
+def capacity(static: pd.DataFrame) -> str:
+    """What networks of one capacity are before any disturbance: the widest sparse ones and the narrowest dense."""
+    wide, narrow = static[static["kind"] == "static"], static[static["kind"] == "dense"]
+    wide, narrow = wide[wide["width"] == wide["width"].max()], narrow[narrow["width"] == narrow["width"].min()]
+    told = [
+        f"{own['network'].iloc[0]} with {own['kept'].mean():,.0f} weights ends with a training loss of "
+        f"{own['train_loss'].mean():.2g} nats and a test error of {own['test_error'].mean():.1%}"
+        for own in (wide, narrow)
+    ]
+    return f"Before any disturbance the sparse {told[0]}, the dense {told[1]} (means)."
 
 
 def parents(e: Estimate, n: int) -> str:
