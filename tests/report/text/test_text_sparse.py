@@ -1,6 +1,7 @@
 """What the notebook on sparse networks says."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,7 +31,11 @@ def chain(errors: list[float], noise: float = 0.001) -> pd.DataFrame:
         for seed in (-1, 0, 1)
     ]
     table = pd.DataFrame(rows)
-    own = {"test_loss": 3 * table["test_error"], "prunability_of_left": -table["density"], "width": 8}
+    own: dict[str, Any] = {
+        "test_loss": 3 * table["test_error"],
+        "prunability_of_left": -table["density"],
+        "width": 8,
+    }
     return table.assign(distance=table["density"], **own)
 
 
