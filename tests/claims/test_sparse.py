@@ -107,7 +107,7 @@ def static(sparse: Sequence[float]) -> tuple[pd.DataFrame, dict[str, dict[str, l
 
 
 def test_they_stand_apart_from_the_six() -> None:
-    assert list(NEIGHBOURS) == ["S1", "S2", "S3", "S4", "S5"]
+    assert [claim.id for claim in of_study("sparse", NEIGHBOURS)] == ["S1", "S2", "S3", "S4", "S5"]
     assert not set(CLAIMS) & set(NEIGHBOURS)
     assert not of_study("sparse")
     found = [judged(name, chains()) for name in ("S1", "S5")]
@@ -247,7 +247,7 @@ def test_a_profile_that_may_claim_nothing_claims_nothing() -> None:
     parts = [(chains(), {}), children([[2, 1]] * 3), static((0.0,) * 3)]
     whole = pd.concat([table for table, _ in parts], ignore_index=True)
     curves = {run: row for _, part in parts for run, row in part.items()}
-    for name, claim in NEIGHBOURS.items():
+    for claim in of_study("sparse", NEIGHBOURS):
         assert claim.judge(case(whole, curves, may_claim=False)).verdict == "insufficient n"
-        assert claim.judge(case(whole, curves)).claim == name
+        assert claim.judge(case(whole, curves)).claim == claim.id
         assert claim.judge(case(whole, curves)).verdict == "supported"
