@@ -160,6 +160,6 @@ def test_a_measure_that_workers_do_not_know_is_missed_and_said(
     """As one that was defined in a notebook."""
     complete(short_runs, execution)
     monkeypatch.setitem(REGISTRY, "path_norm", replace(REGISTRY["path_norm"], version=99))
-    monkeypatch.setattr(workers, "lacking", lambda _: [])
+    monkeypatch.setattr(workers, "lacking", lambda *_: [])
     with pytest.raises(PrunabilityError, match=r"3 of 3 runs failed.*lacks measures still"):
         complete(short_runs, execution)

@@ -185,19 +185,21 @@ def test_every_reason_why_double_descent_cannot_decide(
 def test_claims_of_others_stand_apart() -> None:
     """They are no lines among the six, and say what they hang on and what three seeds are worth."""
     open_, undecided = Finding("S1", 6, (OPEN,), True), Finding("S2", 0, (), True, "too few seeds")
-    other = evidence([undecided, open_], profile="small")
+    other = evidence([undecided, open_], profile="small", study="sparse")
     both = Overview(Parameters(), (evidence([Finding("C1", 80, (HOLDS,), True)]),), neighbours=(other,))
     assert set(both.verdicts()["claim"]) == {"C1"}
     assert both.verdicts(neighbours=True)["claim"].tolist() == ["S1", "S2"]
     assert "S1" not in text.claims(both, moved(both.evidence))
     heads, _, first, second, _, last = text.neighbours(both).splitlines()
-    assert [cell.strip() for cell in heads.split("|")[1:-1]][5] == "estimate [by seeds]"
+    assert [cell.strip() for cell in heads.split("|")[1:-1]][5] == "estimate [interval]"
     cells = [cell.strip() for cell in first.split("|")[1:-1]]
-    words = f"S1: {NEIGHBOURS['S1'].words.rstrip('.')}"
+    words = f"S1: {NEIGHBOURS['S1'].short}"
     assert cells == [words, "small: digits", "6", "? inconclusive", OPEN.statistic, OPEN.words, OPEN.wanted]
     assert "| ○ cannot decide | too few seeds" in second
     assert f"over {other.case.table['seed'].nunique()} seeds" in last
     assert text.neighbours(replace(both, neighbours=())) == ""
+    few = replace(other, findings=(replace(open_, enough=False),))
+    assert text.neighbours(replace(both, neighbours=(few,))) == ""
 
 
 def test_claims_judged_on_runs() -> None:

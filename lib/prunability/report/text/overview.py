@@ -51,10 +51,11 @@ def claims(overview: Overview, moved: pd.DataFrame) -> str:
 
 
 def neighbours(overview: Overview) -> str:
-    """The claims of others, a row for each and profile, and what their intervals are worth; nothing without any."""
-    if (table := overview.verdicts(neighbours=True)).empty:
+    """The claims of others, a row for each and profile that may decide it, and what their intervals are worth."""
+    table = overview.verdicts(neighbours=True)
+    if (table := table[table["verdict"] != "insufficient n"].copy()).empty:
         return ""
-    table["claim"] = [f"{key}: {NEIGHBOURS[key].words.rstrip('.')}" for key in table["claim"]]
+    table["claim"] = [f"{key}: {NEIGHBOURS[key].short}" for key in table["claim"]]
     table["verdict"] = [f"{SIGNS[verdict]} {verdict}" for verdict in table["verdict"]]
     table["it hangs on"] = table["undecided"].where(table["undecided"] != "", table["statistic"])
     table["profile"] = table["profile"] + ": " + table["data"].map(plain)
