@@ -151,7 +151,8 @@ def test_a_killed_ones_runs_are_taken_over(tmp_path: Path, where: str, monkeypat
     time.sleep(0.2)
     assert Counter(noted(tmp_path, "begun")) == Counter(runs)
     assert all(process.is_alive() for process in others)
-    assert bool(list(tmp_path.glob("*.partial"))) == (where == "writing")
+    if where == "writing":  # else the others may be at it
+        assert list(tmp_path.glob("*.partial"))
     os.kill(victim.pid, signal.SIGKILL)
     for process in others:
         process.join(60)

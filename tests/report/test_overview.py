@@ -89,7 +89,7 @@ def test_neighbours_are_told_where_nothing_must_be_made_for_them(
     shown = overview._neighbour(open_session("correlation", runs_from="published"), "sparse", {})
     assert shown is not None
     found = overview._evidence(shown, 0)
-    assert [finding.claim for finding in found.findings] == list(NEIGHBOURS)
+    assert [finding.claim for finding in found.findings] == [claim.id for claim in of_study("sparse", NEIGHBOURS)]
     assert set(found.case.table["run"]) == {record.config.hash for record in shown.records}
     narrow = open_session("correlation", profile="narrow", runs_from="published")
     assert overview._neighbour(narrow, "sparse", {}) is None
