@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils import prune
 from torch.utils.data import DataLoader, TensorDataset
 from torchvision.models import VisionTransformer, resnet18
 
@@ -210,3 +211,18 @@ def test_the_readmes_words_work_as_written() -> None:
     for line in filter(None, code.splitlines()):
         exec(line, known)
     assert known["pr"] is pr
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        lambda layer: prune.l1_unstructured(layer, "weight", 0.5),
+        nn.utils.parametrizations.weight_norm,
+        nn.utils.parametrizations.spectral_norm,
+    ],
+)
+def test_a_weight_that_is_computed_is_refused(wrapped: Callable[[nn.Module], nn.Module]) -> None:
+    """Zeroing it would change nothing, or something else: what is computed anew is not what was pruned."""
+    model = nn.Sequential(nn.Flatten(), wrapped(nn.Linear(4, 3))).eval()
+    with pytest.raises(pr.PrunabilityError, match=r"1\.weight is no parameter but computed from others"):
+        pr.prunability(model, torch.randn(6, 1, 2, 2), torch.arange(6) % 3)

@@ -175,6 +175,12 @@ def _checked(
     weights = prunable(model)
     if not weights:
         raise PrunabilityError("the network has no convolution and no linear weights that could be pruned")
+    own = dict(model.named_parameters(remove_duplicate=False))
+    if made := [name for name in weights if name not in own]:
+        raise PrunabilityError(
+            f"{made[0]} is no parameter but computed from others, by a mask or a normalisation: make it permanent "
+            "first (torch.nn.utils.prune.remove, remove_weight_norm, parametrize.remove_parametrizations)"
+        )
     if len({weight.data_ptr() for weight in weights.values()}) < len(weights):
         raise PrunabilityError("two layers of the network share one weight tensor, which is not pruned twice")
     like = next(iter(weights.values()))
