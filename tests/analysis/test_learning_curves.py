@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import kendalltau, pearsonr
 
 from prunability.analysis import learning_curves as curves
-from prunability.analysis.resampling import Sample
+from prunability.analysis.resampling import Sample, mean
 from prunability.measures import HEADLINE_MEASURE
 
 
@@ -71,11 +71,11 @@ def test_r_is_that_of_each_resample_of_whole_trainings() -> None:
 
 
 def test_a_mean_has_the_interval_of_resampled_means() -> None:
-    found = curves.mean([1.0, 2.0, 6.0], 0)
+    found = mean([1.0, 2.0, 6.0], 0)
     assert found.value == 3
     assert (found.low, found.high) == (1.0, 6.0)  # each alone in 1 of 27 resamples
     with pytest.raises(ValueError, match="not finite"):
-        curves.mean([1.0, math.nan], 0)
+        mean([1.0, math.nan], 0)
 
 
 @given(st.lists(st.floats(-5, 5), min_size=2, max_size=8), st.floats(-6, 6))

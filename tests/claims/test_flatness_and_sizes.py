@@ -14,8 +14,12 @@ from prunability.measures import HEADLINE_MEASURE
 BATCHES, EPOCHS, SEEDS = (16, 64, 256), (1, 2, 4, 8, 16), 4
 
 
+def case(table: pd.DataFrame, may_claim: bool = True) -> Case:
+    return Case(table, Sample(tuple(range(len(table))), 0), (), may_claim)
+
+
 def judged(key: str, table: pd.DataFrame, may_claim: bool = True) -> Finding:
-    return NEIGHBOURS[key].judge(Case(table, Sample(tuple(range(len(table))), 0), (), may_claim))
+    return NEIGHBOURS[key].judge(case(table, may_claim))
 
 
 def along(change: Callable[[dict[str, Any], np.random.Generator], dict[str, Any]]) -> pd.DataFrame:
@@ -73,6 +77,8 @@ def test_they_stand_apart_and_need_a_profile_that_may_claim() -> None:
     assert judged("F1", table, may_claim=False).verdict == "insufficient n"
     assert judged("F1", table.head(25)).verdict == "insufficient n"
     assert judged("F1", table).n == len(table)
+    half = table.assign(train_error=[0.0, 0.5] * (len(table) // 2))
+    assert judged("F1", half).n == len(table) // 2  # of those that it looks at
 
 
 @pytest.mark.parametrize(
@@ -175,3 +181,14 @@ def test_each_size_alone_stands_beside_n2() -> None:
     alone = [e.value for words, e in found.items() if words.endswith("examples")]
     assert alone == [1, 1, 1]
     assert found["τ over sizes and seeds within each setting"].value == -1
+
+
+def test_within_each_batch_stands_beside_f1() -> None:
+    table = along(lambda row, rng: {})
+    found = NEIGHBOURS["F1"].beside(case(table))
+    assert [words for words, _ in found] == [
+        f"the same with batches of {b}" for b in sorted(set(table["batch_size"]))
+    ]
+    one = table[table["batch_size"] == table["batch_size"].min()]
+    r = np.corrcoef(-np.log10(one["hessian_trace"]), one["inverse_margin"] ** -0.5)[0, 1]
+    assert found[0][1].value == pytest.approx(r)

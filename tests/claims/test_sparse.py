@@ -251,3 +251,22 @@ def test_a_profile_that_may_claim_nothing_claims_nothing() -> None:
         assert claim.judge(case(whole, curves, may_claim=False)).verdict == "insufficient n"
         assert claim.judge(case(whole, curves)).claim == claim.id
         assert claim.judge(case(whole, curves)).verdict == "supported"
+
+
+def test_what_stands_beside() -> None:
+    """Of S1 where fewest weights are left, of S3 how high, of S4 width by width, with noise and without."""
+    table, curves = static((0.05,) * 3)
+    found = dict(NEIGHBOURS["S4"].beside(case(table, curves)))
+    wide = sorted(table.loc[table["kind"] == "static", "width"].unique())
+    assert len(found) == 2 * len(wide)
+    decides = judged("S4", table, curves).criteria[0].estimate.value
+    noisy = [e.value for words, e in found.items() if words.endswith("under noise")]
+    assert np.mean(noisy) == pytest.approx(decides)
+    assert NEIGHBOURS["S1"].beside(case(table, curves)) == []
+    part, given = children([[2, 1]] * 3)
+    (words, highest) = NEIGHBOURS["S3"].beside(case(part, given))[0]
+    assert "highest barrier" in words
+    assert highest.value == pytest.approx(2)
+    tickets_table = chains(costs=(0.1, 0.2, 0.3))
+    ((words, cost),) = NEIGHBOURS["S1"].beside(case(tickets_table, {}))
+    assert cost.value == pytest.approx(0.2)

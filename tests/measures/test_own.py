@@ -179,6 +179,12 @@ BAD: list[tuple[str, str, Callable[[], object]]] = [
     ("a number", "pairs of images and labels, all tensors", lambda: ask(3, None)),
     ("no tensors", "pairs of images and labels, all tensors", lambda: ask([([1.0], [0])], None)),
     ("tolerance", "tolerance: a tolerance must be positive, got -1", lambda: ask(X, Y, tolerance=-1)),
+    (
+        "tolerance text",
+        "tolerance must be nats, a number, or a Tolerance, got '0.1'",
+        lambda: ask(X, Y, tolerance="0.1"),
+    ),
+    ("resolution too fine", r"resolution 1000000000 is finer than one weight", lambda: ask(X, Y, resolution=10**9)),
     ("tolerance NaN", "tolerance: a tolerance must be positive", lambda: ask(X, Y, tolerance=math.nan)),
     ("pruner", "pruner 'best' is none of magnitude, layerwise, random", lambda: ask(X, Y, pruner="best")),
     ("resolution", "resolution must be a whole number from 1 on, got 0", lambda: ask(X, Y, resolution=0)),
@@ -226,3 +232,9 @@ def test_a_weight_that_is_computed_is_refused(wrapped: Callable[[nn.Module], nn.
     model = nn.Sequential(nn.Flatten(), wrapped(nn.Linear(4, 3))).eval()
     with pytest.raises(pr.PrunabilityError, match=r"1\.weight is no parameter but computed from others"):
         pr.prunability(model, torch.randn(6, 1, 2, 2), torch.arange(6) % 3)
+
+
+def test_a_tolerance_is_of_a_known_kind() -> None:
+    kind: Any = "rel"
+    with pytest.raises(ValueError, match="a tolerance is absolute or relative, not 'rel'"):
+        pr.Tolerance(kind, 0.5)

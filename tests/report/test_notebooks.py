@@ -143,6 +143,7 @@ def test_all_are_executed_and_change_nothing_the_second_time(tmp_path: Path) -> 
     arguments = ["figures", "--profile", "smoke", "-p", f"figures={folder}", "-p", f"runs={tmp_path / 'runs'}"]
     first = run(*arguments)
     assert first.returncode == 0, first.stderr
+    assert "ERROR" not in first.stderr
     made = checksums(folder)
     for path in NOTEBOOKS:
         fit_to_be_published(path.stem, folder, made)

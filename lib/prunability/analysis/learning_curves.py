@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from prunability.analysis.columns import finite
 from prunability.analysis.ranks import kendall_tau, tau_estimate
-from prunability.analysis.resampling import Array, Draws, Estimate, Sample, estimate
+from prunability.analysis.resampling import Array, Draws, Estimate, Sample, estimate, mean
 from prunability.measures import HEADLINE_MEASURE, all_measures
 from prunability.measures.prequential import GROWTH
 
@@ -72,18 +72,6 @@ def pairs(table: pd.DataFrame, seed: int) -> pd.DataFrame:
             r = pearson(np.log10(own[name]), own[margin], sample)
             rows.append((f"log {all_measures()[name].label}", words, str(r)))
     return pd.DataFrame(rows, columns=["flatness", "margin", "r"])
-
-
-def mean(values: ArrayLike, seed: int) -> Estimate:
-    """The mean of values [n] of independent networks, with its interval."""
-    ((own,),) = finite(values)
-
-    def drawn(draws: Draws | None) -> Array:
-        counts = np.ones((1, len(own))) if draws is None else draws.counts.astype(float)
-        found: Array = counts @ own / len(own)
-        return found
-
-    return estimate(drawn, Sample(tuple(range(len(own))), seed))
 
 
 def reached(training: pd.DataFrame, along: str, level: float, name: str) -> float:

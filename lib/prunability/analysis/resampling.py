@@ -192,3 +192,20 @@ def estimate(statistic: Callable[[Draws | None], Array], sample: Sample) -> Esti
     """One statistic, given as [B], with its intervals."""
     (found,) = estimates(lambda draws: statistic(draws)[:, None], sample)
     return found
+
+
+def mean(values: ArrayLike, seed: int) -> Estimate:
+    """The mean of values [n] of independent networks, with its interval.
+
+    Raises:
+        ValueError: a value is not finite.
+    """
+    own = np.asarray(values, dtype=np.float64)
+    if not np.isfinite(own).all():
+        raise ValueError("a value is not finite")
+
+    def drawn(draws: Draws | None) -> Array:
+        found: Array = (np.ones((1, len(own))) if draws is None else draws.counts) @ own / len(own)
+        return found
+
+    return estimate(drawn, Sample(tuple(range(len(own))), seed))

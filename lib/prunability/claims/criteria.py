@@ -45,7 +45,7 @@ class Criterion:
     @property
     def wanted(self) -> str:
         """The condition in words."""
-        return f"{self.side} {self.threshold.value:g}{', the place itself' if self.place else ''}"
+        return f"{self.side} {self.threshold.value:g}{', the value itself' if self.place else ''}"
 
     @property
     def close(self) -> bool:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from prunability.analysis import learning_curves as curves
 from prunability.analysis.ranks import tau_difference, tau_estimate, tau_within
-from prunability.analysis.resampling import Estimate, Sample
+from prunability.analysis.resampling import Estimate, Sample, mean
 from prunability.analysis.tables import compared, runs_table
 from prunability.claims.criteria import LEAST_RUNS, POSITIVE, STRONG, Criterion, Finding, Threshold
 from prunability.claims.registry import Case, Claim, case_of
@@ -44,12 +44,13 @@ def f1(table: pd.DataFrame, seed: int) -> Judged:
     found = curves.fitted(table)
     if found["training"].nunique() < LEAST:
         return [], "too few trainings reach so small a training error"
-    e = curves.pearson(
-        -found["log_trace"], found["margin"], Sample(tuple(found["training"]), seed, seed_resamples=0)
-    )
-    return [
-        Criterion("−r of the log of the Hessian trace with the 10th percentile of the margins", e, "above", CLOSE)
-    ], ""
+    words = "−r of the log of the Hessian trace with the 10th percentile of the margins"
+    return [Criterion(words, _flat_and_wide(found, seed), "above", CLOSE)], ""
+
+
+def _flat_and_wide(found: pd.DataFrame, seed: int) -> Estimate:
+    sample = Sample(tuple(found["training"]), seed, seed_resamples=0)
+    return curves.pearson(-found["log_trace"], found["margin"], sample)
 
 
 def f2(table: pd.DataFrame, seed: int) -> Judged:
@@ -60,10 +61,10 @@ def f2(table: pd.DataFrame, seed: int) -> Judged:
     gaps = curves.batch_gaps(table)
     if len(gaps) < 2 or not np.isfinite(gaps.to_numpy(float)).all():
         return [], "the margins of the smallest and the largest batch do not meet in two seeds or more"
-    if not (before := curves.mean(gaps["equal_epochs"], seed)).low > 0:
+    if not (before := mean(gaps["equal_epochs"], seed)).low > 0:
         return [], f"at equal epochs the largest batch's test loss exceeds the smallest's by {before} nats"
-    taken = curves.mean(gaps["equal_epochs"] - gaps["equal_margin"], seed)
-    left = curves.mean(gaps["equal_margin"], seed).low
+    taken = mean(gaps["equal_epochs"] - gaps["equal_margin"], seed)
+    left = mean(gaps["equal_margin"], seed).low
     return [
         Criterion(
             "excess of the largest batch's test loss that an equal margin takes, in nats", taken, "above", POSITIVE
@@ -88,7 +89,7 @@ def f3(table: pd.DataFrame, seed: int) -> Judged:
         criteria.append(
             Criterion(f"τ of prunability minus τ of {words}, at equal training loss", e, "above", POSITIVE)
         )
-        e = curves.mean(along[OWN] - along[rival], seed)
+        e = mean(along[OWN] - along[rival], seed)
         criteria.append(Criterion(f"τ of prunability minus τ of {words}, along training", e, "above", POSITIVE))
     return criteria, ""
 
@@ -130,30 +131,70 @@ def at_each_size(case: Case) -> list[tuple[str, Estimate]]:
     ]
 
 
-def _claim(key: str, words: str, short: str, rule: Callable[[pd.DataFrame, int], Judged]) -> Claim:
+def within_batches(case: Case) -> list[tuple[str, Estimate]]:
+    """F1's correlation among the checkpoints of each batch size alone."""
+    return [
+        (f"the same with batches of {batch}", _flat_and_wide(own, case.sample.seed))
+        for batch, own in curves.fitted(case.table).groupby("batch_size")
+        if len(own) > 2
+    ]
+
+
+def _claim(
+    key: str,
+    words: str,
+    short: str,
+    rule: Callable[[pd.DataFrame, int], Judged],
+    used: Callable[[pd.DataFrame], pd.DataFrame],
+) -> Claim:
     def judge(case: Case) -> Finding:
         criteria, undecided = rule(case.table, case.sample.seed)
-        n = int((case.table["stop_at_target"] == key.startswith("N")).sum())
-        enough = case.may_claim and n >= LEAST_RUNS
+        n = len(used(case.table))
+        made = int((case.table["stop_at_target"] == key.startswith("N")).sum())
+        enough = case.may_claim and made >= LEAST_RUNS
         return Finding(key, n, tuple(criteria), enough, undecided)
 
     return Claim(key, words, short, "learning-curves", judge, of_abstract=False, case=case_of_runs)
 
 
-F1 = _claim(
-    "F1", "Where nine in ten training examples are fitted, flat networks have large margins.", "flat is wide", f1
+F1 = replace(
+    _claim(
+        "F1",
+        "Where nine in ten training examples are fitted, flat networks have large margins.",
+        "flat is wide",
+        f1,
+        curves.fitted,
+    ),
+    beside=within_batches,
 )
-F2 = _claim("F2", "The worse test loss of large batches goes away at an equal margin.", "margins, not batches", f2)
+F2 = _claim(
+    "F2",
+    "The worse test loss of large batches goes away at an equal margin.",
+    "margins, not batches",
+    f2,
+    curves.checkpoints,
+)
 F3 = _claim(
     "F3",
     "The test loss follows prunability more closely than flatness or margin, at equal training loss and in time.",
     "closer than both",
     f3,
+    curves.fitted,
 )
-N1 = _claim("N1", "Prunability on few examples orders settings as their test loss on all does.", "tells early", n1)
+N1 = _claim(
+    "N1",
+    "Prunability on few examples orders settings as their test loss on all does.",
+    "tells early",
+    n1,
+    curves.choices,
+)
 N2 = replace(
     _claim(
-        "N2", "Prunability predicts the test loss also where the number of examples varies.", "across sizes", n2
+        "N2",
+        "Prunability predicts the test loss also where the number of examples varies.",
+        "across sizes",
+        n2,
+        curves.choices,
     ),
     beside=at_each_size,
 )

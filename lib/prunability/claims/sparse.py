@@ -13,7 +13,7 @@ import pandas as pd
 
 from prunability.analysis.probed import Curves, barrier_table
 from prunability.analysis.ranks import kendall_tau
-from prunability.analysis.resampling import Array, Draws, Estimate, Sample, estimate
+from prunability.analysis.resampling import Estimate, Sample, mean
 from prunability.analysis.sparse import sparse_table
 from prunability.analysis.widths import peak
 from prunability.claims.criteria import POSITIVE, STRONG, Criterion, Finding, Side, Threshold
@@ -22,6 +22,7 @@ from prunability.measures.probes import key
 from prunability.records.store import Record
 from prunability.studies import Study
 
+Beside = list[tuple[str, Estimate]]
 STUDY, LEAST_SEEDS = "sparse", 3
 # The density at which tickets are compared, the largest ratio of a round's to it, and the share of wrong labels.
 DENSITY, RATIO, NOISE = 0.2, 1.25, 0.2
@@ -61,13 +62,7 @@ def tickets(
 
 def over_seeds(values: pd.Series, sample: Sample) -> Estimate:
     """The mean of one value a seed, of those that have one; its interval draws whole seeds anew."""
-    own = values.dropna().to_numpy(dtype=np.float64)
-
-    def mean(draws: Draws | None) -> Array:
-        found: Array = (np.ones((1, len(own))) if draws is None else draws.counts) @ own / len(own)
-        return found
-
-    found = estimate(mean, replace(sample, settings=tuple(range(len(own)))))
+    found = mean(values.dropna(), sample.seed)
     return replace(found, seeds=(found.low, found.high))
 
 
@@ -92,15 +87,27 @@ def _judged(
     return Finding(claim, n, tuple(criteria), case.may_claim)
 
 
+def _redrawn(table: pd.DataFrame) -> pd.DataFrame:
+    """Tickets beside their masks with redrawn weights, and what these ``cost`` in test loss."""
+    kept, drawn = (tickets(table, 0.0, weights) for weights in ("rewound", "redrawn"))
+    both = kept[kept["round"] > 0].merge(drawn, on=["seed", "round"], suffixes=("", "_drawn"))
+    return both.assign(cost=both["test_loss_drawn"] - both["test_loss"]).set_index("seed")
+
+
 def judge_tickets(case: Case) -> Finding:
     """In the round nearest to ``DENSITY`` redrawn weights cost test loss: the lower end of how much is above 0."""
-    kept, drawn = (tickets(case.table, 0.0, weights) for weights in ("rewound", "redrawn"))
-    both = kept[kept["round"] > 0].merge(drawn, on=["seed", "round"], suffixes=("", "_drawn"))
+    both = _redrawn(case.table)
     ratio = np.exp(np.abs(np.log(both["density"] / DENSITY)))
-    near = both[np.isclose(ratio, ratio.min()) & (ratio <= RATIO)].set_index("seed")
+    near = both[np.isclose(ratio, ratio.min()) & (ratio <= RATIO)]
     words = f"test loss with redrawn weights less that of tickets, at a density near {DENSITY:g}"
-    costs = {words: near["test_loss_drawn"] - near["test_loss"]}
-    return _judged("S1", case, 2 * len(near), costs, "above", POSITIVE)
+    return _judged("S1", case, 2 * len(near), {words: near["cost"]}, "above", POSITIVE)
+
+
+def at_least_density(case: Case) -> Beside:
+    """What redrawn weights cost where fewest are left."""
+    last = (both := _redrawn(case.table))[both["round"] == both["round"].max()]
+    words = f"the same at the least density, {last['density'].mean():.2g}"
+    return [(words, over_seeds(last["cost"], case.sample))] if len(last) else []
 
 
 def descent(chain: pd.DataFrame) -> Estimate | None:
@@ -135,6 +142,15 @@ def judge_descent(case: Case) -> Finding:
     return Finding("S2", n, criteria, case.may_claim)
 
 
+def highest_barrier(case: Case) -> Beside:
+    """The highest barrier of each seed, whatever its place."""
+    table = barrier_table(case.table[case.table["part"] == "children"], case.curves)
+    highest = table.groupby("seed")["test_loss"].max()
+    return (
+        [("the highest barrier in the test loss, in nats", over_seeds(highest, case.sample))] if len(table) else []
+    )
+
+
 def judge_barriers(case: Case) -> Finding:
     """Within each seed, tau of the test loss barrier between children with their epoch has an upper end below 0."""
     table = barrier_table(case.table[case.table["part"] == "children"], case.curves)
@@ -142,18 +158,37 @@ def judge_barriers(case: Case) -> Finding:
     return _judged("S3", case, 2 * len(table), {words: taus(table, "epoch", "test_loss")}, "below", POSITIVE)
 
 
+def _of_one_capacity(case: Case) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Sparse networks and, by seed, the dense ones of their capacity: test errors ``clean`` and ``noisy``."""
+    own = case.table[case.table["part"] == "static"]
+    rows = [case.curves.get(run, {}).get(key("weight_noise")) for run in own["run"]]
+    own = own.assign(
+        clean=[row[0] if row else np.nan for row in rows],
+        noisy=[np.mean(row[1:]) if row else np.nan for row in rows],
+    )
+    dense = own[(own["kind"] == "dense") & (own["width"] == own["width"].min())].set_index("seed")
+    near = np.abs(own["kept"] / own["seed"].map(dense["kept"]) - 1) <= SAME
+    return own[(own["kind"] == "static") & near], dense
+
+
 def judge_capacity(case: Case) -> Finding:
     """Sparse networks of one capacity with the dense one err less than ``MARGIN`` more under noise on weights."""
-    own = case.table[case.table["part"] == "static"]
-    rows = (case.curves.get(run, {}).get(key("weight_noise")) for run in own["run"])
-    own = own.assign(noisy=[np.mean(row[1:]) if row else np.nan for row in rows])
-    dense = own[(own["kind"] == "dense") & (own["width"] == own["width"].min())].set_index("seed")
-    sparse = own[(own["kind"] == "static") & (np.abs(own["kept"] / own["seed"].map(dense["kept"]) - 1) <= SAME)]
+    sparse, dense = _of_one_capacity(case)
     values = sparse.groupby("seed")["noisy"].mean() - dense["noisy"]
     words = (
         "test error under weight noise, of sparse and wide networks less that of the dense one of their capacity"
     )
     return _judged("S4", case, len(sparse) + len(dense), {words: values}, "below", MARGIN)
+
+
+def width_by_width(case: Case) -> Beside:
+    """The same of each width alone, and before any noise: what a network errs anyway is no lack of robustness."""
+    sparse, dense = _of_one_capacity(case)
+    return [
+        (f"the same of width {width} alone, {words}", over_seeds(own[column] - dense[column], case.sample))
+        for width, own in sparse.set_index("seed").groupby("width")
+        for column, words in (("noisy", "under noise"), ("clean", "without noise"))
+    ]
 
 
 def judge_following(case: Case) -> Finding:
@@ -168,10 +203,12 @@ def judge_following(case: Case) -> Finding:
 
 S1 = Claim(
     "S1",
-    "A winning ticket generalizes better than its mask with weights drawn anew (Frankle & Carbin 2019).",
+    f"With {DENSITY:.0%} of the weights a winning ticket generalizes better than its mask with weights drawn anew "
+    "(Frankle & Carbin 2019).",
     "tickets beat redrawn weights",
     STUDY,
     judge_tickets,
+    beside=at_least_density,
     of_abstract=False,
     case=case_of_runs,
 )
@@ -190,6 +227,7 @@ S3 = Claim(
     "barrier falls",
     STUDY,
     judge_barriers,
+    beside=highest_barrier,
     of_abstract=False,
     case=case_of_runs,
 )
@@ -199,6 +237,7 @@ S4 = Claim(
     "sparse is as robust",
     STUDY,
     judge_capacity,
+    beside=width_by_width,
     of_abstract=False,
     case=case_of_runs,
 )

@@ -74,7 +74,7 @@ def beside(case: Case, findings: Sequence[Finding]) -> pd.DataFrame:
     rows = [
         (finding.claim, statistic, str(e) if e.low == e.low else f"{e.value:z.2f}", e.by_seeds if e.seeds else "–")
         for finding in findings
-        if not case.missing([case.headline])
+        if not (STATED[finding.claim].of_abstract and case.missing([case.headline]))
         for statistic, e in STATED[finding.claim].beside(case)
     ]
     return pd.DataFrame(rows, columns=["claim", "beside it", "estimate [by settings]", "by seeds"])

@@ -31,6 +31,9 @@ from prunability.measures.subject import Measurable, Training, UndefinedMeasureE
 from prunability.measures.variants import Variants
 from prunability.training.loop import logits
 
+# A finer grid than this, and than single weights, would only fill the memory.
+FINEST = 10_000
+
 
 @dataclass
 class OwnNetwork(Measurable):
@@ -228,8 +231,10 @@ def _is_pair(found: object) -> bool:
 def _tolerance(tolerance: float | Tolerance) -> Tolerance:
     try:
         return tolerance if isinstance(tolerance, Tolerance) else Tolerance("absolute", tolerance)
-    except (ValueError, TypeError) as error:
+    except ValueError as error:
         raise PrunabilityError(f"tolerance: {error}") from error
+    except TypeError as error:
+        raise PrunabilityError(f"tolerance must be nats, a number, or a Tolerance, got {tolerance!r}") from error
 
 
 def _weights(run: OwnNetwork, pruner: str, resolution: int) -> dict[str, Tensor]:
@@ -237,4 +242,6 @@ def _weights(run: OwnNetwork, pruner: str, resolution: int) -> dict[str, Tensor]
         raise PrunabilityError(f"pruner {pruner!r} is none of {', '.join(PRUNERS)}")
     if not isinstance(resolution, int) or resolution < 1:
         raise PrunabilityError(f"resolution must be a whole number from 1 on, got {resolution}")
+    if resolution > (most := max(FINEST, run.weight_count)):
+        raise PrunabilityError(f"resolution {resolution} is finer than one weight: at most {most} is of use here")
     return run.weights

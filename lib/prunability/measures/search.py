@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from prunability.measures.variants import Variants, Weights
 RESOLUTION = 200
 RANDOM_DRAWS = 5
 
+Kind = Literal["absolute", "relative"]
 Pruner = Literal["magnitude", "random", "layerwise"]
 PRUNERS: tuple[Pruner, ...] = ("magnitude", "layerwise", "random")
 
@@ -21,10 +22,12 @@ PRUNERS: tuple[Pruner, ...] = ("magnitude", "layerwise", "random")
 class Tolerance:
     """How much loss is admissible: L + ε in nats (absolute) or (1 + β)·L (relative)."""
 
-    kind: Literal["absolute", "relative"]
+    kind: Kind
     amount: float
 
     def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            raise ValueError(f"a tolerance is {' or '.join(get_args(Kind))}, not {self.kind!r}")
         if not self.amount > 0:
             raise ValueError(f"a tolerance must be positive, got {self.amount}")
 

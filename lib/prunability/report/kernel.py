@@ -41,7 +41,9 @@ def _kernel_in(folder: Path) -> dict[str, Any]:
     # The kernel's start reads $NAME as the value of a variable.
     environment = {name: str(place).replace("$", "$$") for name, place in own.items()}
     environment |= {"MPLBACKEND": "agg", "PYTHONSTARTUP": "", PUBLISHING: "yes"}
-    spec = KernelSpec(**get_kernel_dict(), env=environment)
+    # A kernel is interrupted before it is ended, and would log that as an error.
+    quiet = get_kernel_dict(extra_arguments=["--log-level=CRITICAL"])
+    spec = KernelSpec(**quiet, env=environment)
     # Encrypt what passes between this process and the kernel where the kernel can; without it, the kernel warns.
     manager = {"transport_encryption": "auto", "connection_file": str(folder / "connection.json")}
     return {
