@@ -56,7 +56,11 @@ def test_its_runs_are_made_and_their_images_named(folder: Path, tmp_path: Path) 
 def test_its_figures_are_drawn_by_the_command_that_make_runs(folder: Path) -> None:
     (command,) = [command for command in COMMANDS if command.startswith("make ")]
     shown = subprocess.run(
-        ["make", "--dry-run", *here(command, folder)[1:]], cwd=ROOT, capture_output=True, text=True, check=True
+        ["make", "--dry-run", "--no-print-directory", *here(command, folder)[1:]],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     words = shlex.split(shown.stdout.splitlines()[-1])
     assert words[1:] == ["-m", "prunability", "figures", "--profile", "smoke", "-p", f"data=folder:{folder}"]
