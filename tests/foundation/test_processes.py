@@ -112,3 +112,30 @@ def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     assert not alive
     for path in tmp_path.iterdir():  # their children are no business of theirs
         psutil.Process(int(path.read_text())).kill()
+
+
+EARLY = """
+import os, signal
+from prunability.foundation import processes
+processes._process()
+print(processes._temporary(), flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_parent_killed_before_any_worker_began_leaves_no_folder(tmp_path: Path) -> None:
+    shown = subprocess.run(
+        [sys.executable, "-c", EARLY],
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        check=False,
+    )
+    assert shown.returncode == -signal.SIGKILL
+    folder = Path(shown.stdout.strip())
+    assert folder.parent == tmp_path
+    deadline = time.monotonic() + 30
+    while folder.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

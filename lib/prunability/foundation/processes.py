@@ -103,8 +103,15 @@ def _tracked() -> None:
 def _temporary() -> str:
     """A folder for what worker processes, and those that they start, would leave behind when they are killed."""
     folder = tempfile.mkdtemp(prefix="prunability-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    # It removes the folder if this process is killed before any worker has begun to watch over it.
+    resource_tracker.register(folder, "folder")
+    atexit.register(_removed, folder)
     return folder
+
+
+def _removed(folder: str) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    resource_tracker.unregister(folder, "folder")
 
 
 def _submitted(
