@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from html import escape
 from pathlib import Path
 
@@ -15,7 +16,8 @@ import nbformat
 import numpy as np
 import papermill
 import pytest
-from nbclient.exceptions import DeadKernelError
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from papermill.exceptions import PapermillExecutionError
 from papermill.translators import PythonTranslator
 from PIL import Image
@@ -26,6 +28,7 @@ from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.execution import project_root
 from prunability.records.tables import table_path
 from prunability.report import notebooks, session
+from prunability.report.kernel import own_kernel
 from prunability.report.notebooks import studies_of
 from prunability.report.session import Parameters
 from prunability.studies import having
@@ -144,17 +147,52 @@ def test_all_are_executed_and_change_nothing_the_second_time(tmp_path: Path) -> 
     first = run(*arguments)
     assert first.returncode == 0, first.stderr
     assert "ERROR" not in first.stderr
-    made = checksums(folder)
+    made, pages = checksums(folder), {path.name: path.read_text() for path in folder.glob("*.md")}
     for path in NOTEBOOKS:
         fit_to_be_published(path.stem, folder, made)
     again = run(*arguments, **home_of_a_tinkerer(tmp_path / "home"))
     assert again.returncode == 0, again.stderr
+    for name, page in pages.items():
+        assert (folder / name).read_text() == page
     assert checksums(folder) == made
     assert set(json.loads((folder / "manifest.json").read_text())) == {path.stem for path in NOTEBOOKS}
     found = {Path(file).stem for file in made if file.endswith((".png", ".csv"))}
     assert found == set[str]().union(*(saves(path.stem) for path in NOTEBOOKS))
     claims = json.loads((folder / "claims.json").read_text()).values()
     assert {claim["verdict"] for claim in claims} == {"insufficient n"}
+
+
+def test_what_is_written_on_stderr_is_for_whoever_runs_it() -> None:
+    """How it was split up is no matter either."""
+    stream, show = partial(new_output, "stream"), new_output("display_data", {"text/plain": "shown"})
+    outputs = [
+        stream(name="stdout", text="one\n"),
+        stream(name="stderr", text="slow\n"),
+        stream(name="stdout", text="two\n"),
+        show,
+        stream(name="stdout", text="three\n"),
+        stream(name="stderr", text="and late\nin lines"),
+    ]
+    notebook = new_notebook(cells=[new_markdown_cell("word"), new_code_cell("x", outputs=outputs)])
+    assert notebooks.warned(notebook) == ["slow", "and late", "in lines"]
+    kept = notebook.cells[1].outputs
+    assert kept == [stream(name="stdout", text="one\ntwo\n"), show, stream(name="stdout", text="three\n")]
+    assert notebooks.warned(notebook) == []
+
+
+def test_a_kernel_knows_the_fonts(tmp_path: Path) -> None:
+    """Else it looks for them, and on a busy machine says so in the notebook."""
+    with own_kernel() as kernel:
+        spec = kernel["kernel_manager_class"].kernel_spec
+        code = "import logging; logging.basicConfig(level='INFO'); import matplotlib.font_manager"
+        command = [sys.executable, "-c", code]
+        imported = partial(subprocess.run, command, capture_output=True, text=True, check=True, cwd=tmp_path)
+        told = imported(env=os.environ | spec.env).stderr
+        for known in Path(spec.env["MPLCONFIGDIR"]).glob("fontlist*"):
+            known.unlink()
+        anew = imported(env=os.environ | spec.env).stderr
+    assert "generated new fontManager" not in told
+    assert "generated new fontManager" in anew
 
 
 def test_what_papermill_only_warns_of_is_refused(tmp_path: Path) -> None:
@@ -214,6 +252,10 @@ def test_a_published_copy_holds_no_place_of_this_machine(folder: str) -> None:
     ("error", "said"),
     [
         (DeadKernelError("Kernel died"), "its kernel was killed .*the same command goes on"),
+        (
+            CellTimeoutError("What was shown did not come\nCell: x"),
+            "What was shown did not come; the same command goes on",
+        ),
         (RuntimeError("no answer in 300 seconds"), r"its kernel did not start \(no answer in 300 seconds\)"),
         (PapermillExecutionError(1, 2, "", "KeyError", "'width'", []), "KeyError: 'width'"),
     ],

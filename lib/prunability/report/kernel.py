@@ -10,12 +10,15 @@ from ipykernel.kernelspec import get_kernel_dict
 from joblib.externals.loky.backend import resource_tracker
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
+from matplotlib.font_manager import FontManager, fontManager, json_dump
 from traitlets.config import Config
 
 from prunability.report.session import PUBLISHING
 
 # Seconds in which a kernel must have started; on a busy machine it takes more than a minute.
 START_WITHIN = 300
+# Seconds in which what a cell has shown must arrive once it has ended; by default the rest is dropped after four.
+SHOW_WITHIN = 120
 
 
 @contextmanager
@@ -37,6 +40,8 @@ def own_kernel() -> Iterator[dict[str, Any]]:
 def _kernel_in(folder: Path) -> dict[str, Any]:
     settings = folder / "matplotlibrc"
     settings.touch()
+    # matplotlib would look for all fonts anew, and say so in the notebook where that takes long.
+    json_dump(fontManager, folder / f"fontlist-v{FontManager.__version__}.json")
     own = {"IPYTHONDIR": folder, "JUPYTER_RUNTIME_DIR": folder, "MPLCONFIGDIR": folder, "MATPLOTLIBRC": settings}
     # The kernel's start reads $NAME as the value of a variable.
     environment = {name: str(place).replace("$", "$$") for name, place in own.items()}
@@ -46,8 +51,9 @@ def _kernel_in(folder: Path) -> dict[str, Any]:
     spec = KernelSpec(**quiet, env=environment)
     # Encrypt what passes between this process and the kernel where the kernel can; without it, the kernel warns.
     manager = {"transport_encryption": "auto", "connection_file": str(folder / "connection.json")}
+    show = {"iopub_timeout": SHOW_WITHIN, "raise_on_iopub_timeout": True}
     return {
         "kernel_manager_class": type("OwnKernel", (AsyncKernelManager,), {"kernel_spec": spec}),
-        "config": Config({"KernelManager": manager}),
+        "config": Config({"KernelManager": manager, "NotebookClient": show}),
         "start_timeout": START_WITHIN,
     }

@@ -12,7 +12,7 @@ from typing import Any
 
 import nbformat
 import papermill
-from nbclient.exceptions import DeadKernelError
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 from papermill.translators import PythonTranslator
 
@@ -168,16 +168,37 @@ def _execute(path: Path, parameters: dict[str, Any], folder: Path) -> Path:
             f"{path.name}: its kernel was killed (out of memory, perhaps). Finished runs are kept; the "
             "same command goes on"
         ) from error
+    except CellTimeoutError as error:
+        raise PrunabilityError(f"{path.name}: {str(error).splitlines()[0]}; the same command goes on") from error
     except RuntimeError as error:
         raise PrunabilityError(f"{path.name}: its kernel did not start ({error})") from error
     # As a reader of the file would have it.
     notebook = nbformat.reads(nbformat.writes(executed), as_version=4)
+    for line in warned(notebook):
+        print(f"{path.name}: {line}", file=sys.stderr, flush=True)
     notebook = clean(notebook, [parameters.get(key, "") for key in ("figures", "runs")])
     if missing := undrawn(notebook):
         raise PrunabilityError(f"{path.name}: it ended without its figures {', '.join(missing)}; none is published")
     text = nbformat.writes(notebook)
     write(folder / "notebooks" / path.name, text if text.endswith("\n") else text + "\n")
     return publish(notebook, path.stem, folder, list(known()))
+
+
+def warned(notebook: nbformat.NotebookNode) -> list[str]:
+    """Take out what was written on stderr, line by line: it is for whoever runs the notebook, not for a reader."""
+    lines = list[str]()
+    for cell in notebook.cells:
+        kept = list[nbformat.NotebookNode]()
+        for output in cell.get("outputs", []):
+            if output.get("name") == "stderr":
+                lines += output.text.splitlines()
+            elif output.get("name") == "stdout" and kept and kept[-1].get("name") == "stdout":
+                kept[-1].text += output.text
+            else:
+                kept.append(output)
+        if "outputs" in cell:
+            cell.outputs = kept
+    return lines
 
 
 def clean(notebook: nbformat.NotebookNode, folders: Sequence[str] = ()) -> nbformat.NotebookNode:
