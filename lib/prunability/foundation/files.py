@@ -71,7 +71,7 @@ def not_regular(path: Path) -> bool:
     return not path.is_file() and (path.is_symlink() or path.exists())
 
 
-def read(path: Path) -> bytes:
+def read(path: Path | str) -> bytes:
     """The content of a regular file; a pipe is not waited for.
 
     Raises:
@@ -80,7 +80,7 @@ def read(path: Path) -> bytes:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except OSError as error:
-        if not_regular(path):
+        if not_regular(Path(path)):
             raise OSError(errno.EINVAL, NOT_REGULAR, str(path)) from error
         raise
     # What was opened is looked at: it is then what is read, and a store of many files is read in half the time.

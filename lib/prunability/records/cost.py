@@ -1,15 +1,40 @@
-"""What training would cost on the machine at hand, found by timing a step of each network."""
+"""What work has cost, and what training would on the machine at hand, found by timing a step of each network."""
 
 import time
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from prunability.data.dataset import Dataset
 from prunability.data.images import DataFacts
 from prunability.foundation.execution import Execution
 from prunability.training.config import RunConfig
 from prunability.training.loop import DTYPES, one_thread, train
+
+
+class Seconds:
+    """What each piece of work took on average, over many records, of which most name the same pieces."""
+
+    def __init__(self) -> None:
+        self.sums, self.times = dict[tuple[str, ...], NDArray[np.float64]](), Counter[tuple[str, ...]]()
+
+    def add(self, seconds: Mapping[str, float]) -> None:
+        """What each piece of work of one more record took."""
+        names = tuple(seconds)
+        self.sums[names] = self.sums.get(names, 0.0) + np.fromiter(seconds.values(), float, len(names))
+        self.times[names] += 1
+
+    def means(self) -> dict[str, float]:
+        """The mean over the records that name it, for each piece of work."""
+        total, times = defaultdict[str, float](float), Counter[str]()
+        for names, sums in self.sums.items():
+            for name, taken in zip(names, sums.tolist(), strict=True):
+                total[name] += taken
+                times[name] += self.times[names]
+        return {name: total[name] / times[name] for name in total}
 
 
 def seconds_an_epoch(configs: Sequence[RunConfig], data: DataFacts, execution: Execution) -> float:

@@ -3,7 +3,6 @@
 import itertools
 import math
 import time
-from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -20,6 +19,7 @@ from prunability.foundation.memory import uncollected
 from prunability.foundation.processes import Killed
 from prunability.foundation.progress import progress, waiting
 from prunability.measures import REGISTRY
+from prunability.records.cost import Seconds
 from prunability.records.jobs import extent, fleets
 from prunability.records.locks import elsewhere
 from prunability.records.origins import ancestors, generation, weightless
@@ -105,6 +105,7 @@ class Snapshot:
         return work / self.execution.processes
 
 
+@uncollected()
 def survey(study: Study, execution: Execution) -> Snapshot:
     """What of a study is done and what is not, in the store as it is now: it is read without any lock.
 
@@ -119,8 +120,7 @@ def survey(study: Study, execution: Execution) -> Snapshot:
     whole: list[Trained] = []
     unmeasured: list[Trained] = []
     missing, unusable = [], []
-    seconds, times = defaultdict[str, float](float), Counter[str]()
-    on_cpu = execution.torch_device.type == "cpu"
+    seconds, on_cpu = Seconds(), execution.torch_device.type == "cpu"
     for config in study.runs:
         try:
             record = usable(store, config, study.wanted)
@@ -134,17 +134,14 @@ def survey(study: Study, execution: Execution) -> Snapshot:
         (unmeasured if lacks else whole).append(Trained(config, record.result.status, record.result.reason, lacks))
         # What another kind of device took says nothing of this one.
         if (record.environment.get("device") == "cpu") == on_cpu:
-            for name, taken in record.seconds.items():
-                seconds[name] += taken
-            times.update(record.seconds.keys())
-    means = {name: total / times[name] for name, total in seconds.items()}
+            seconds.add(record.seconds)
     # Of a probe's partner, and of what a run comes from, the weights are needed.
     probes = [(run, asked(run.config, study.wanted)) for run in unmeasured]
     partners = [own[name][1] for run, own in probes for name in run.lacking if name in own]
     missing += [partner for partner in partners if partner is not None and weightless(partner, store)]
     again = dict.fromkeys([*missing, *ancestors(missing, store)])
     whole, unmeasured = ([run for run in runs if run.config not in again] for runs in (whole, unmeasured))
-    return Snapshot(study, execution, whole, list(again), unmeasured, unusable, means)
+    return Snapshot(study, execution, whole, list(again), unmeasured, unusable, seconds.means())
 
 
 def named(problems: Sequence[str], unusable: Sequence[str]) -> None:

@@ -23,7 +23,7 @@ from safetensors.torch import load, save
 from prunability.foundation.errors import PrunabilityError, explain
 from prunability.foundation.files import canonical, digest, read, write
 from prunability.records.locks import writing
-from prunability.training.config import RunConfig
+from prunability.training.config import RunConfig, hash_of
 from prunability.training.course import Result
 from prunability.training.loop import State
 
@@ -115,14 +115,11 @@ class RunStore:
             UnusableError: the file is truncated, was edited, is not this run's record or no file.
             PrunabilityError: the folder cannot be read.
         """
-        path = self.path(config)
-        try:
-            record = read_record(path)
+        text = config.text
+        try:  # without a ``Path``, of which a hundred thousand take seconds to make
+            return read_record(f"{self.folder}/{hash_of(text)}.json", text)
         except FileNotFoundError:
             return None
-        if record.config != config:
-            raise damaged(path, "it is the record of another run")
-        return record
 
     def load_known(self, config: RunConfig) -> Record:
         """The record of a run that was found finished.
@@ -210,19 +207,22 @@ class RunStore:
         return self.folder / f"{config.hash}.{checksum[:16]}.safetensors"
 
 
-def read_record(path: Path) -> Record:
-    """The record in a file, of whichever run.
+def read_record(path: Path | str, config: bytes = b"") -> Record:
+    """The record in a file: of whichever run, or of that whose configuration's text is given.
 
     Raises:
         FileNotFoundError: there is none.
-        UnusableError: it is truncated, was edited, or is no file.
+        UnusableError: it is truncated, was edited, is of another run, or is no file.
         PrunabilityError: the folder cannot be read.
     """
     try:
         content, checksum = _signed(read(path))
         if checksum != hashlib.sha256(content).hexdigest():
             raise damaged(path, "its content does not match its checksum: it was edited or damaged")
-        return SCHEMA.validate_json(content)
+        record = SCHEMA.validate_json(content)
+        if not content.startswith(b'{"config":' + config):
+            raise damaged(path, "it is the record of another run")
+        return record
     except FileNotFoundError:
         raise
     except OSError as error:
@@ -291,9 +291,9 @@ def weightless(path: Path, why: str) -> UnusableError:
     return UnusableError(f"{path}: {why}. It is not used; {TRAINED_AGAIN}")
 
 
-def damaged(path: Path, why: str) -> UnusableError:
+def damaged(path: Path | str, why: str) -> UnusableError:
     """What is wrong with a file of a run, and how to mend it."""
-    run = path.name.partition(".")[0]
+    run = Path(path).name.partition(".")[0]
     return UnusableError(
         f"{path}: {why}. It is not used and not overwritten; delete or move {run}.json and "
         f"{run}.*.safetensors, and the same command makes this run again"

@@ -39,9 +39,13 @@ def lacking(record: Record, wanted: Wanted = EVERYTHING) -> list[str]:
     """Functions of measures that a record lacks or has in an older version, keys of probes; none if it diverged."""
     if record.result.status == "diverged":
         return []
-    known = record.measures
-    names = [name for name in REGISTRY if wanted.measures is None or name in wanted.measures]
-    lacks = [name for name in names if name not in known or known[name].version != REGISTRY[name].version]
+    known, of_these = record.measures, wanted.measures
+    lacks = [
+        name
+        for name, function in REGISTRY.items()
+        if (of_these is None or name in of_these)
+        and ((made := known.get(name)) is None or made.version != function.version)
+    ]
     return lacks + [name for name in asked(record.config, wanted) if name not in record.curves]
 
 
@@ -59,7 +63,7 @@ def beyond(record: Record) -> list[str]:
     return [
         name
         for name, measured in record.measures.items()
-        if name not in REGISTRY or measured.version > REGISTRY[name].version
+        if (known := REGISTRY.get(name)) is None or measured.version > known.version
     ]
 
 

@@ -4,6 +4,7 @@ Every field that can change a result is in :class:`RunConfig`, defaults included
 run is computed is in :class:`prunability.foundation.execution.Execution` and never enters the hash.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from functools import lru_cache
@@ -13,7 +14,7 @@ from pydantic import Field, model_validator
 
 from prunability.data.dataset import DataConfig
 from prunability.foundation.fields import Count, Dropout, Frozen, NonNegative, Positive
-from prunability.foundation.files import digest
+from prunability.foundation.files import canonical, digest
 from prunability.training.origin import Origin, Ticket, before, begins, purpose
 
 # Raised by one whenever the code changes what a configuration means for training. Runs of earlier versions
@@ -76,6 +77,11 @@ class TrainingConfig(Frozen):
     precision: Literal["float32", "bfloat16", "float64"] = "float32"
 
 
+def hash_of(text: bytes) -> str:
+    """The identity of a run, from the text of its configuration."""
+    return hashlib.sha256(text).hexdigest()[:16]
+
+
 # What only says when a training ends: a longer one begins as the shorter one does, draw by draw.
 ENDS = {"target_loss", "stop_at_target", "max_epochs"}
 
@@ -109,9 +115,14 @@ class RunConfig(Frozen):
         return self
 
     @property
+    def text(self) -> bytes:
+        """The canonical JSON of every field: two configurations are equal where it is the same."""
+        return canonical(self.model_dump(mode="json"))
+
+    @property
     def hash(self) -> str:
         """16 hexadecimal digits over every field of the configuration."""
-        return digest(self.model_dump(mode="json"))[:16]
+        return hash_of(self.text)
 
     @property
     def setting_hash(self) -> str:
