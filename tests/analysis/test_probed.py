@@ -8,7 +8,7 @@ from prunability.analysis import probed
 from prunability.analysis.classes import bias
 from prunability.measures.connectivity import ALONG, POINTS, barriers
 from prunability.measures.probes import key
-from prunability.measures.robustness import CORRUPTIONS, EIGHTHS, RADII, SIGMAS
+from prunability.measures.robustness import CORRUPTIONS, RADII, SIGMAS
 
 TABLE = pd.DataFrame({"run": ["a", "b"], "seed": [0, 1], "kind": ["dense", "static"], "width": [8, 16]})
 
@@ -42,14 +42,11 @@ def test_pairs() -> None:
 def test_every_disturbance_has_its_own_errors() -> None:
     kinds = list(CORRUPTIONS)
     noise, attack = np.arange(1.0 + len(SIGMAS)), 100 + np.arange(1.0 + len(RADII))
-    pruned = 1000 + np.arange(float(len(EIGHTHS) * len(noise)))
     worse = 10_000 + np.arange(1.0 + 5 * len(kinds))
-    rows = {"weight_noise": noise, "pgd": attack, "pruned_weight_noise": pruned, "corruptions": worse}
+    rows = {"weight_noise": noise, "pgd": attack, "corruptions": worse}
     found = probed.disturbed(TABLE, {"a": {key(name): row.tolist() for name, row in rows.items()}})
-    lines = found[found["disturbance"] == probed.NOISE].groupby("line", sort=False)
-    assert [name for name, _ in lines] == ["dense", *(f"dense, pruned to {part}" for part in ("1/2", "1/4", "1/8"))]
-    assert [value for _, own in lines for value in own["test_error"]] == [*noise, *pruned]
-    assert all(own["strength"].tolist() == [0, *SIGMAS] for _, own in lines)
+    of_noise = found[found["disturbance"] == probed.NOISE]
+    assert (of_noise["strength"].tolist(), of_noise["test_error"].tolist()) == ([0, *SIGMAS], noise.tolist())
     of_attack = found[found["disturbance"] == probed.ATTACK]
     assert (of_attack["strength"].tolist(), of_attack["test_error"].tolist()) == ([0, *RADII], attack.tolist())
     for place, kind in enumerate(kinds):
@@ -58,6 +55,12 @@ def test_every_disturbance_has_its_own_errors() -> None:
         assert own["group"].tolist() == [probed.CLEAN, *[probed.WORSE] * 5]
     static = probed.disturbed(TABLE, {"b": {key("pgd"): attack.tolist()}})
     assert set(static["line"]) == {"sparse (static mask)"}
+    copies = {key(f"pruned_{name}", "a"): (row + 0.5).tolist() for name, row in rows.items()}
+    pruned = probed.disturbed(TABLE, {"b": copies})
+    assert (set(pruned["line"]), set(pruned["width"])) == ({probed.PRUNED}, {16})
+    same = ["group", "disturbance", "strength"]
+    assert pruned[same].equals(found[same])
+    assert (pruned["test_error"] - 0.5).tolist() == found["test_error"].tolist()
 
 
 def test_errors_of_classes() -> None:

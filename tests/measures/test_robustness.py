@@ -1,5 +1,7 @@
 """Disturbed weights and images against slow loops; attacks stay where they may and are no weaker than one step."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -13,7 +15,7 @@ from helpers import value
 from prunability.data.images import ImageSet
 from prunability.measures import HEADLINE_MEASURE, TrainedRun, robustness
 from prunability.measures.flatness import noise
-from prunability.measures.robustness import CORRUPTIONS, DRAWS, EIGHTHS, RADII, SIGMAS, attacked
+from prunability.measures.robustness import CORRUPTIONS, DRAWS, RADII, SIGMAS, attacked
 
 
 def errors(run: TrainedRun, weights: dict[str, Tensor]) -> float:
@@ -23,13 +25,10 @@ def errors(run: TrainedRun, weights: dict[str, Tensor]) -> float:
     return float(sum(wrong) / len(wrong))
 
 
-def slow_rows(run: TrainedRun, eighths: int) -> list[float]:
+def slow_rows(run: TrainedRun, kept: int) -> list[float]:
     """Clean and noisy errors of a copy whose smallest weights, sorted as Python numbers, are zero."""
     state = {name: tensor.clone() for name, tensor in run.folded.state_dict().items()}
-    flat = [(name, i) for name, w in run.weights.items() for i in range(w.numel())]
-    size = {name: w.flatten().tolist() for name, w in run.weights.items()}
-    flat.sort(key=lambda item: -abs(size[item[0]][item[1]]))
-    for name, i in flat[-(-eighths * len(flat) // 8) :]:
+    for name, i in smallest(run, kept):
         state[name].view(-1)[i] = 0
     row = [errors(run, state)]
     for sigma in SIGMAS:
@@ -42,11 +41,32 @@ def slow_rows(run: TrainedRun, eighths: int) -> list[float]:
     return row
 
 
+def smallest(run: TrainedRun, kept: int) -> list[tuple[str, int]]:
+    """Where all weights are but so many of the largest."""
+    size = {name: w.flatten().tolist() for name, w in run.weights.items()}
+    flat = [(name, i) for name in size for i in range(len(size[name]))]
+    return sorted(flat, key=lambda item: -abs(size[item[0]][item[1]]))[kept:]
+
+
 def test_noise_on_the_weights(mlp: TrainedRun) -> None:
-    assert robustness.weight_noise(mlp) == pytest.approx(slow_rows(mlp, 8))
+    assert robustness.weight_noise(mlp) == pytest.approx(slow_rows(mlp, mlp.weight_count))
     assert robustness.weight_noise(mlp)[0] == mlp.result.test_error
-    expected = [error for kept in EIGHTHS for error in slow_rows(mlp, kept)]
-    assert robustness.pruned_weight_noise(mlp) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("left", [1, 57])
+def test_a_dense_network_is_pruned_to_as_few_weights(mlp: TrainedRun, left: int) -> None:
+    """As a sparse one has, wherever those are; and is then harmed as it would be itself."""
+    order = torch.randperm(mlp.weight_count, generator=torch.Generator().manual_seed(left))
+    masks = (order < left).split([weight.numel() for weight in mlp.weights.values()])
+    masked = {name: mask.view_as(w) * 1.0 for (name, w), mask in zip(mlp.weights.items(), masks, strict=True)}
+    by_hand = {name: weight.clone() for name, weight in mlp.final.items()}
+    for name, i in smallest(mlp, left):
+        by_hand[name].view(-1)[i] = 0
+    sparse, copy = replace(mlp, final=mlp.final | masked), replace(mlp, final=by_hand)
+    assert robustness.pruned_weight_noise(sparse, mlp) == pytest.approx(slow_rows(mlp, left))
+    assert robustness.pruned_corruptions(sparse, mlp) == robustness.corruptions(copy)
+    assert robustness.pruned_pgd(sparse, mlp) == robustness.pgd(copy)
+    assert robustness.pgd(copy) != robustness.pgd(mlp)
 
 
 def test_noise_before_folding_is_noise_after(tiny_nin: TrainedRun, monkeypatch: pytest.MonkeyPatch) -> None:

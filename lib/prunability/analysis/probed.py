@@ -1,7 +1,7 @@
 """What probes gave, as tables: a row for each network, or pair, and each point at which it was looked at."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from fractions import Fraction
+from itertools import product, repeat
 from math import isqrt
 from typing import Any
 
@@ -11,7 +11,7 @@ import pandas as pd
 from prunability.analysis.classes import bias, rates
 from prunability.measures.connectivity import ALONG, POINTS, barriers
 from prunability.measures.probes import name_in
-from prunability.measures.robustness import CORRUPTIONS, EIGHTHS, RADII, SIGMAS
+from prunability.measures.robustness import CORRUPTIONS, RADII, SIGMAS
 
 # What a probe gave, by run and by key.
 Curves = Mapping[str, Mapping[str, Sequence[float]]]
@@ -20,6 +20,7 @@ Row = dict[str, Any]
 OWN = ["run", "dense", "seed", "label_noise", "network", "width", "kind", "epoch"]
 CLEAN, NOISE, WORSE, ATTACK = "clean", "noise on weights", "worse images", "attack"
 LINES = {"dense": "dense", "static": "sparse (static mask)"}
+PRUNED = "dense, pruned to as few"
 # Parts of its prunability that a network is pruned to.
 LEVELS = ("whole", "α", "α/2", "α/4")
 
@@ -53,30 +54,37 @@ def along(table: pd.DataFrame, curves: Curves, probe: str = "barrier") -> pd.Dat
 
 
 def disturbed(table: pd.DataFrame, curves: Curves) -> pd.DataFrame:
-    """A row a network, ``disturbance`` and ``strength``, from 0: its test error, and that of pruned copies.
+    """A row a network, ``disturbance`` and ``strength``, from 0: its test error, and that of a dense one that is
+    pruned to as few weights.
 
     ``line`` says which it is, ``group`` what it is disturbed by, ``WORSE`` being all corruptions.
     """
     rows = list[Row]()
-
-    def add(own: Row, what: str, strengths: Sequence[float], errors: Sequence[float], pruned: str = "") -> None:
-        same = own | {"line": LINES[own["kind"]] + pruned, "disturbance": what}
-        group = what if what in (NOISE, ATTACK) else WORSE
-        for strength, error in zip((0, *strengths), errors, strict=True):
-            rows.append(same | {"group": group if strength else CLEAN, "strength": strength, "test_error": error})
-
-    for own, row in _given(table, curves, "weight_noise"):
-        add(own, NOISE, SIGMAS, row)
-    for own, row in _given(table, curves, "pruned_weight_noise"):
-        for eighths, part in zip(EIGHTHS, np.reshape(row, (len(EIGHTHS), -1)).tolist(), strict=True):
-            add(own, NOISE, SIGMAS, part, f", pruned to {Fraction(eighths, 8)}")
-    for own, row in _given(table, curves, "pgd"):
-        add(own, ATTACK, RADII, row)
-    for own, (clean, *errors) in _given(table, curves, "corruptions"):
-        for kind, (_, amounts) in CORRUPTIONS.items():
-            add(own, kind, range(1, len(amounts) + 1), [clean, *errors[: len(amounts)]])
-            del errors[: len(amounts)]
+    for copy, probe in product(("", "pruned_"), ("weight_noise", "pgd", "corruptions")):
+        for own, row in _given(table, curves, copy + probe):
+            same = own | {"line": PRUNED if copy else LINES[own["kind"]]}
+            for what, strengths, errors in _errors(probe, row):
+                group = what if what in (NOISE, ATTACK) else WORSE
+                rows += [
+                    same | {"group": at, "disturbance": what, "strength": strength, "test_error": error}
+                    for at, strength, error in zip(
+                        (CLEAN, *repeat(group, len(strengths))), (0, *strengths), errors, strict=True
+                    )
+                ]
     return pd.DataFrame(rows, columns=[*OWN, "line", "group", "disturbance", "strength", "test_error"])
+
+
+def _errors(probe: str, row: Sequence[float]) -> Iterator[tuple[str, Sequence[float], Sequence[float]]]:
+    """What a row is of: each disturbance, its strengths, and the errors, of which the clean one comes first."""
+    if probe == "weight_noise":
+        yield NOISE, SIGMAS, row
+    elif probe == "pgd":
+        yield ATTACK, RADII, row
+    else:
+        clean, *rest = row
+        for kind, (_, amounts) in CORRUPTIONS.items():
+            yield kind, range(1, len(amounts) + 1), [clean, *rest[: len(amounts)]]
+            rest = rest[len(amounts) :]
 
 
 def class_errors(table: pd.DataFrame, curves: Curves) -> pd.DataFrame:

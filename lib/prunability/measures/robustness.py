@@ -6,6 +6,7 @@ the same before folding and after.
 
 import math
 from collections.abc import Callable
+from copy import deepcopy
 from statistics import fmean
 
 import torch
@@ -17,14 +18,12 @@ from prunability.measures.flatness import noise
 from prunability.measures.probes import probe
 from prunability.measures.search import HEADLINE, RESOLUTION, keep_steps, prunable, pruned
 from prunability.measures.subject import TrainedRun
-from prunability.measures.variants import Variants
+from prunability.measures.variants import Variants, Weights
 from prunability.training.course import error_of
 from prunability.training.loop import evaluation_batch, logits
 
 # σ of w(1 + σz), and draws of z, which are the same for every σ.
 SIGMAS, DRAWS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5), 5
-# Eighths of the weights that pruned copies keep.
-EIGHTHS = (4, 2, 1)
 # ε of attacks, in 1/255 of the range of a pixel, and steps towards it.
 RADII, STEPS = (1, 2, 4, 8, 16), 20
 # At most so many test images, always the same, are made worse, and attacked, which costs far more.
@@ -81,20 +80,52 @@ CORRUPTIONS: dict[str, tuple[Corruption, tuple[float, ...]]] = {
 @probe()
 def weight_noise(run: TrainedRun) -> list[float]:
     """Test error clean and at each of ``SIGMAS``, the mean over draws of noise on the prunable weights."""
-    return _under_noise(run, 8)
+    return _under_noise(run, prunable(run.folded))
 
 
 @probe()
-def pruned_weight_noise(run: TrainedRun) -> list[float]:
-    """The same of copies that keep each of ``EIGHTHS``, largest magnitudes first, not retrained: a row each."""
-    return [error for kept in EIGHTHS for error in _under_noise(run, kept)]
+def corruptions(run: TrainedRun) -> list[float]:
+    """Test error clean, then for each of ``CORRUPTIONS`` at its five severities."""
+    return _corrupted(run, run.folded)
 
 
-def _under_noise(run: TrainedRun, eighths: int) -> list[float]:
-    steps = keep_steps(run.weights, "magnitude", 8)
-    weights = pruned(prunable(run.folded), steps, eighths)
+@probe()
+def pgd(run: TrainedRun) -> list[float]:
+    """Test error clean and under attack at each of ``RADII``, of the images that are attacked."""
+    return _attacked(run, run.folded)
+
+
+@probe(version=2, pair=True)
+def pruned_weight_noise(run: TrainedRun, dense: TrainedRun) -> list[float]:
+    """As ``weight_noise``, of a copy of a ``dense`` partner that keeps as many weights as the run has, those of the
+    largest magnitudes, and is not trained again.
+    """
+    return _under_noise(dense, prunable(_pruned_to(run, dense)))
+
+
+@probe(pair=True)
+def pruned_corruptions(run: TrainedRun, dense: TrainedRun) -> list[float]:
+    """As ``corruptions``, of that copy."""
+    return _corrupted(dense, _pruned_to(run, dense))
+
+
+@probe(pair=True)
+def pruned_pgd(run: TrainedRun, dense: TrainedRun) -> list[float]:
+    """As ``pgd``, of that copy."""
+    return _attacked(dense, _pruned_to(run, dense))
+
+
+def _pruned_to(run: TrainedRun, dense: TrainedRun) -> nn.Module:
+    """A copy of a dense network that keeps as many prunable weights as a run has that are not 0."""
+    left = sum(int(weight.count_nonzero()) for weight in run.weights.values())
+    copy, steps = deepcopy(dense.folded), keep_steps(dense.weights, "magnitude", dense.weight_count)
+    copy.load_state_dict(pruned(prunable(copy), steps, left), strict=False)
+    return copy
+
+
+def _under_noise(run: TrainedRun, weights: Weights) -> list[float]:
     drawn = [noise(run, draw, magnitude_aware=True) for draw in range(DRAWS)]
-    drawn = [pruned({name: z[name] for name in weights}, steps, eighths) for z in drawn]
+    drawn = [{name: z[name] * (weight != 0) for name, weight in weights.items()} for z in drawn]
     variants, labels = Variants(run.folded, run.data.test_images, run.data.test_labels), run.data.test_labels
     row = [error_of(variants.outputs([weights])[0], labels)]
     for sigma in SIGMAS:
@@ -103,27 +134,23 @@ def _under_noise(run: TrainedRun, eighths: int) -> list[float]:
     return row
 
 
-@probe()
-def corruptions(run: TrainedRun) -> list[float]:
-    """Test error clean, then for each of ``CORRUPTIONS`` at its five severities."""
+def _corrupted(run: TrainedRun, network: nn.Module) -> list[float]:
     images, labels, (black, bright) = _examples(run, WORSE)
-    pixels, row = (images - black) / (bright - black), [error_of(logits(run.folded, images), labels)]
+    pixels, row = (images - black) / (bright - black), [error_of(logits(network, images), labels)]
     for name, (corrupted, amounts) in CORRUPTIONS.items():
         for amount in amounts:
             worse = corrupted(pixels, amount, run.draws(f"corruption {name}")).clamp(0, 1)
-            row.append(error_of(logits(run.folded, black + worse * (bright - black)), labels))
+            row.append(error_of(logits(network, black + worse * (bright - black)), labels))
     return row
 
 
-@probe()
-def pgd(run: TrainedRun) -> list[float]:
-    """Test error clean and under attack at each of ``RADII``, of the images that are attacked."""
+def _attacked(run: TrainedRun, network: nn.Module) -> list[float]:
     images, labels, ends = _examples(run, ATTACKED)
-    row, batch = [error_of(logits(run.folded, images), labels)], evaluation_batch(images, gradients=True)
+    row, batch = [error_of(logits(network, images), labels)], evaluation_batch(images, gradients=True)
     for radius in RADII:
         draws, parts = run.draws("attack"), zip(images.split(batch), labels.split(batch), strict=True)
-        moved = [attacked(run.folded, *part, radius / 255, ends, draws) for part in parts]
-        row.append(error_of(logits(run.folded, torch.cat(moved)), labels))
+        moved = [attacked(network, *part, radius / 255, ends, draws) for part in parts]
+        row.append(error_of(logits(network, torch.cat(moved)), labels))
     return row
 
 

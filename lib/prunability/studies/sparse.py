@@ -31,8 +31,9 @@ UNDER_HARM = ("weight_noise", "corruptions", "pgd")
 
 
 def probes(run: RunConfig) -> list[tuple[str, RunConfig | None]]:
-    """How far each run moved; of dense networks and those with static masks what harms them; of dense ones how the
-    errors move as they are pruned, and the line to the next seed; of a first child the line to the second.
+    """How far each run moved; of dense networks and those with static masks what harms them, and what harms a dense
+    one that is pruned to as few weights; of dense ones how the errors move as they are pruned, and the line to the
+    next seed; of a first child the line to the second.
     """
     names, origin, partner = ["learning_distance"], run.origin, None
     if not run.training.stop_at_target and (origin is None or isinstance(origin, Static)):
@@ -40,8 +41,10 @@ def probes(run: RunConfig) -> list[tuple[str, RunConfig | None]]:
     pairs = ["barrier"]
     if isinstance(origin, Child) and origin.order == 0:
         partner = run.model_copy(update={"origin": Child(epoch=origin.epoch, order=1)})
+    elif isinstance(origin, Static):
+        partner, pairs = run.model_copy(update={"origin": None}), [f"pruned_{name}" for name in UNDER_HARM]
     elif origin is None and not run.training.stop_at_target:
-        names += ["pruned_weight_noise", "pruned_errors"]
+        names += ["pruned_errors"]
         pairs += ["matched_barrier"]
         if run.seed % 100 + 1 in SEEDS:
             partner = run.model_copy(update={"seed": run.seed + 1})
