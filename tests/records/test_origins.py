@@ -340,6 +340,8 @@ def test_probes_are_asked_of_those_that_they_are_wanted_of(
     wanting = replace(study, runs=children, wanted=Wanted((), of_children))
     before = survey(replace(wanting, runs=children[:1]), execution)
     assert len(before.untrained) == 2
+    first, *_ = progress_lines(before)
+    assert first.endswith(", 1 missing (and 1 that they need, of no part of the study)")
     records = complete(wanting, execution)
     loss = [record.result.train_loss or math.nan for record in records]
     pairs = [key("together", children[at + 1].hash) for at in (0, 2)]

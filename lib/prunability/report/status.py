@@ -17,18 +17,21 @@ from prunability.records.tables import Published, table_path
 def progress_lines(snapshot: Snapshot) -> Iterator[str]:
     """What is done, missing and left out, and how long the rest will take."""
     study, execution, store = snapshot.study, snapshot.execution, RunStore(snapshot.execution.runs)
-    trained = [*snapshot.whole, *snapshot.unmeasured]
+    trained, own = [*snapshot.whole, *snapshot.unmeasured], set(study.runs)
+    missing = [config for config in snapshot.untrained if config in own]
+    needed = len(snapshot.untrained) - len(missing)
     yield (
         f"{study.name}, {study.profile}, {study.data.title}: {len(trained)} of {len(study.runs)} runs "
-        f"trained, {len(snapshot.unmeasured)} of them lack measures, {len(snapshot.untrained)} missing"
+        f"trained, {len(snapshot.unmeasured)} of them lack measures, {len(missing)} missing"
+        + (f" (and {needed} that they need, of no part of the study)" if needed else "")
         + (f", {len(snapshot.unusable)} whose records cannot be used" if snapshot.unusable else "")
     )
     if begun := sum(store.checkpoint(config).exists() for config in snapshot.untrained):
         yield f"  {begun} of the missing {'is' if begun == 1 else 'are'} in training, kept as far as it went"
     if not execution.runs.is_dir():
         yield f"  there is no folder {execution.runs} yet"
-    missing = Counter(name_in(name) or name for run in snapshot.unmeasured for name in run.lacking)
-    for name, number in missing.items():
+    lacking = Counter(name_in(name) or name for run in snapshot.unmeasured for name in run.lacking)
+    for name, number in lacking.items():
         members = ", ".join(member.name for member in REGISTRY[name].measures) if name in REGISTRY else name
         yield f"  missing on {number} run{'s' * (number > 1)}: {members}"
     ends = [(run.status, run.reason, run.config.training.stop_at_target) for run in trained]
