@@ -1,4 +1,4 @@
-"""Where images come from: the sources named in ``SOURCES`` below, and `folder:PATH`."""
+"""Where images come from: the sources of ``NAMES`` below."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -11,6 +11,7 @@ import torch
 from prunability.data.download import download
 from prunability.data.folder import load_folder
 from prunability.data.images import SPLITS, DataFacts, ImageSet, image_set
+from prunability.data.parts import digit_beside, digit_pairs, linear_and_slabs
 from prunability.foundation.defaults import defaults
 from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.files import expanded
@@ -39,7 +40,7 @@ def load_images(source: str, folder: Path) -> ImageSet:
     Raises:
         PrunabilityError: the source is unknown, missing, or not laid out as it should be.
     """
-    if source in SOURCES:
+    if source in SOURCES or source.startswith((LMS, BESIDE)):
         return _named(source, folder)
     if source.startswith("folder:") and source != "folder:":
         return load_folder(expanded(source.removeprefix("folder:"), "data"), folder)
@@ -62,6 +63,10 @@ def facts_before(source: str) -> DataFacts | None:
 
 @lru_cache(maxsize=2)
 def _named(source: str, folder: Path) -> ImageSet:
+    if source.startswith(LMS):
+        return linear_and_slabs(source)
+    if source.startswith(BESIDE):
+        return digit_beside(source, _digits(folder), load_images(source.removeprefix(BESIDE), folder))
     return SOURCES[source].load(folder)
 
 
@@ -101,5 +106,7 @@ def _cifar10(folder: Path) -> ImageSet:
 SOURCES = {
     "digits": Source(_digits),
     "cifar10": Source(_cifar10, CIFAR10, CIFAR10_FILES),
+    "digit-pairs": Source(lambda folder: digit_pairs(_digits(folder))),
 }
-NAMES = f"{', '.join(SOURCES)} or folder:PATH"
+LMS, BESIDE = "lms-", "digit-beside:"
+NAMES = f"{', '.join(SOURCES)}, {LMS}K, {BESIDE}SOURCE or folder:PATH"

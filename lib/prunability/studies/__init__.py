@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
 
+from prunability.data.dataset import projection
 from prunability.data.sources import load_images
 from prunability.foundation.errors import PrunabilityError
 from prunability.studies.grid import Profile, Study, expand
@@ -54,7 +55,11 @@ def open_study(study: str, profile: str, data: str, seed: int, cache: Path) -> S
     """
     size = find_profile(study, profile)
     source = data or size.data
-    return expand(study, profile, size, source, load_images(source, cache).facts, seed)
+    images = load_images(source, cache)
+    found = expand(study, profile, size, source, images.facts, seed)
+    if any(run.data.shuffled for run in found.runs):
+        projection(images)
+    return found
 
 
 __all__ = ["STUDIES", "Profile", "Study", "expand", "find_profile", "having", "open_study", "profiles"]
