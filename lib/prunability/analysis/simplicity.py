@@ -45,8 +45,8 @@ def networks_table(records: Sequence[Record], parts: Mapping[str, frozenset[str]
     return labelled(chosen, "kind").sort_values(["kind", "layers", "width", "seed"], ignore_index=True)
 
 
-def ensembles(table: pd.DataFrame, curves: Curves) -> pd.DataFrame:
-    """Errors of ensembles of ``ENSEMBLE`` plain networks of one width, which add their logits: a row each.
+def ensembles(table: pd.DataFrame, curves: Curves, size: int = ENSEMBLE) -> pd.DataFrame:
+    """Errors of ensembles of so many plain networks of one width, which add their logits: a row each.
 
     ``seed`` is its number; the networks that are left over are in none.
     """
@@ -54,10 +54,17 @@ def ensembles(table: pd.DataFrame, curves: Curves) -> pd.DataFrame:
     for width, own in table[table["kind"] == KINDS["grid"]].groupby("width"):
         margins = [curves.get(run, {}).get(key("reliance")) for run in own.sort_values("seed")["run"]]
         given = [row for row in margins if row]
-        for number in range(len(given) // ENSEMBLE):
-            members = given[number * ENSEMBLE : (number + 1) * ENSEMBLE]
+        for number in range(len(given) // size):
+            members = given[number * size : (number + 1) * size]
             rows.append({"width": width, "seed": number} | errors(np.mean(members, axis=0).tolist()))
     return pd.DataFrame(rows, columns=["width", "seed", *SHUFFLED])
+
+
+def by_size(table: pd.DataFrame, curves: Curves) -> pd.DataFrame:
+    """Mean errors of such ensembles by ``width`` and ``size``, up to all seeds."""
+    most = int(table["seed"].nunique())
+    found = labelled({size: ensembles(table, curves, size) for size in range(1, most + 1)}, "size")
+    return found.groupby(["width", "size"])[[*SHUFFLED]].mean().reset_index()
 
 
 def pairs(table: pd.DataFrame) -> pd.DataFrame:
@@ -83,4 +90,5 @@ def ranks(table: pd.DataFrame) -> pd.DataFrame:
     """Plain networks of the greatest width, and those with linear layers more: layers and what comes of them."""
     chosen = table["kind"].isin([KINDS["grid"], KINDS["linear"]]) & (table["width"] == table["width"].max())
     seeds = table.loc[table["layers"] > 0, "seed"]
-    return table[chosen & table["seed"].isin(seeds)].reset_index(drop=True)
+    own: pd.DataFrame = table[chosen & table["seed"].isin(seeds)]
+    return own.reset_index(drop=True)

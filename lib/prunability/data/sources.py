@@ -56,6 +56,11 @@ def at_hand(source: str, folder: Path) -> bool:
     return known is None or all((folder / name).is_file() for name in known.downloaded)
 
 
+def in_parts(source: str) -> bool:
+    """Whether the images of a source are made of a simple and a complex part."""
+    return source.startswith((PAIRS, LMS, BESIDE))
+
+
 def facts_before(source: str) -> DataFacts | None:
     """What is known of a source before it is downloaded, None where nothing is."""
     return SOURCES[source].facts if source in SOURCES else None
@@ -103,10 +108,10 @@ def _cifar10(folder: Path) -> ImageSet:
     return image_set("CIFAR-10", 10, images, labels)
 
 
+PAIRS, LMS, BESIDE = "digit-pairs", "lms-", "digit-beside:"
 SOURCES = {
     "digits": Source(_digits),
     "cifar10": Source(_cifar10, CIFAR10, CIFAR10_FILES),
-    "digit-pairs": Source(lambda folder: digit_pairs(_digits(folder))),
+    PAIRS: Source(lambda folder: digit_pairs(_digits(folder))),
 }
-LMS, BESIDE = "lms-", "digit-beside:"
 NAMES = f"{', '.join(SOURCES)}, {LMS}K, {BESIDE}SOURCE or folder:PATH"
