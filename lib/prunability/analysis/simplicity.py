@@ -23,10 +23,19 @@ def errors(margins: Sequence[float]) -> dict[str, float]:
     return dict(zip(SHUFFLED, ((rows < 0) + (rows == 0) / 2).mean(axis=1).tolist(), strict=True))
 
 
-def networks_table(records: Sequence[Record], parts: Mapping[str, frozenset[str]]) -> pd.DataFrame:
-    """One row a compared run and part of the study: its ``kind``, errors, prunability and effective rank.
+def shares(margins: Sequence[float]) -> dict[str, float]:
+    """What part of the mean clean margin is lost when either part is shuffled, of a part that is not used none.
 
-    A run whose images have no parts lacks the errors.
+    Of a network whose logits are a sum over the parts they are what each part makes of it, and add up to 1.
+    """
+    clean, *others = np.reshape(margins, (len(SHUFFLED), -1)).mean(axis=1)
+    return {f"{name}_share": float(1 - own / clean) for name, own in zip(SHUFFLED[1:], others, strict=True)}
+
+
+def networks_table(records: Sequence[Record], parts: Mapping[str, frozenset[str]]) -> pd.DataFrame:
+    """One row a compared run and part of the study: its ``kind``, errors, shares, prunability and rank.
+
+    A run whose images have no parts lacks errors and shares.
 
     Raises:
         PrunabilityError: there are no runs.
@@ -39,8 +48,9 @@ def networks_table(records: Sequence[Record], parts: Mapping[str, frozenset[str]
     ranks = [record.curves.get(key("effective_rank")) or [np.nan] for record in own]
     table["effective_rank"] = [rank for (rank,) in ranks]
     rows = [record.curves.get(key("reliance")) for record in own]
-    found = [errors(row) if row else dict.fromkeys(SHUFFLED, np.nan) for row in rows]
-    table = pd.concat([table, pd.DataFrame(found, columns=[*SHUFFLED], dtype=float)], axis=1)
+    found = [errors(row) | shares(row) if row else {} for row in rows]
+    heads = [*SHUFFLED, *(f"{name}_share" for name in SHUFFLED[1:])]
+    table = pd.concat([table, pd.DataFrame(found, columns=heads, dtype=float)], axis=1)
     chosen = {KINDS[part]: table[table["run"].isin(hashes)] for part, hashes in parts.items()}
     return labelled(chosen, "kind").sort_values(["kind", "layers", "width", "seed"], ignore_index=True)
 

@@ -77,10 +77,17 @@ def judge_reliance(case: Case) -> Finding:
     return _found("B1", case, len(own), [_at_chance("plain networks", own, case), same])
 
 
-def by_width(case: Case) -> Beside:
-    """Their error with either part shuffled, width by width, and clean."""
+def share_of_complex(case: Case) -> Beside:
+    """What errors do not show: how much of a margin goes with the part that does not decide it."""
     own = _of(case, "grid")
-    return [
+    e = over_seeds(own, own["complex_share"], case)
+    return [("share of their mean margin that goes with the complex part", e)] if e else []
+
+
+def by_width(case: Case) -> Beside:
+    """Their error clean and with either part shuffled, width by width, and what the complex one makes of them."""
+    own = _of(case, "grid")
+    return share_of_complex(case) + [
         (f"test error, {name}{' part shuffled' * (name != 'clean')}, at width {width}", e)
         for width, part in own.groupby("width")
         for name in SHUFFLED
@@ -144,6 +151,7 @@ B1 = Claim(
     STUDY,
     judge_reliance,
     beside=by_width,
+    told=share_of_complex,
     of_abstract=False,
     case=case_of_runs,
 )

@@ -35,14 +35,13 @@ def errors(axes: Sequence[Axes], tables: Mapping[str, pd.DataFrame]) -> None:
 
 
 def used(axes: Sequence[Axes], tables: Mapping[str, pd.DataFrame]) -> None:
-    """The error with the complex part shuffled against that with the simple one, a point a network."""
+    """The share of the margin that goes with the complex part against that with the simple one, a point a network."""
     for ax, (title, table) in zip(axes, tables.items(), strict=True):
         for number, (kind, own) in enumerate(table.groupby("kind", sort=False)):
             look: dict[str, Any] = {"color": COLOURS[number], "marker": MARKERS[number], "s": 10, "alpha": 0.7, "lw": 0}
-            ax.scatter(own["simple"], own["complex"], label=kind, **look)
-        ax.set(title=title, xlabel="test error, simple part shuffled", ylabel="test error, complex part shuffled")
-        ax.set(xlim=(-0.03, 0.63), ylim=(-0.03, 0.63))
-    parts.describe(axes[0], f"Test errors with either part shuffled, a point a network: {'; '.join(tables)}.")
+            ax.scatter(own["simple_share"], own["complex_share"], label=kind, **look)
+        ax.set(title=title, xlabel="share of the margin, simple part", ylabel="share of the margin, complex part")
+    parts.describe(axes[0], f"Shares of the mean margin that go with either part, a point a network: {'; '.join(tables)}.")
     parts.legend_over(axes[0], parts.labelled(axes[0]))
 
 
