@@ -39,9 +39,7 @@ def test_an_ensemble_adds_the_logits_of_consecutive_seeds() -> None:
     assert found[["clean", "simple", "complex"]].to_numpy().tolist() == [[0, 0, 1], [1, 0, 0]]
     assert found["seed"].tolist() == [0, 1]
     assert len(simplicity.ensembles(table, curves)) == 1  # the fourth is left over
-    sizes = simplicity.by_size(table, curves)
-    assert sizes["size"].tolist() == [1, 2, 3, 4]
-    assert sizes["clean"].tolist() == [0.75, 0.5, 1, 1]
+    assert simplicity.ensembles(table, curves, 1)["clean"].tolist() == [0, 1, 1, 1]
     others = networks(kind=["plain", "forced", "plain", "plain"])
     assert simplicity.ensembles(others, curves, 3)["clean"].tolist() == [1]  # a, c, d
 

@@ -70,13 +70,6 @@ def ensembles(table: pd.DataFrame, curves: Curves, size: int = ENSEMBLE) -> pd.D
     return pd.DataFrame(rows, columns=["width", "seed", *SHUFFLED])
 
 
-def by_size(table: pd.DataFrame, curves: Curves) -> pd.DataFrame:
-    """Mean errors of such ensembles by ``width`` and ``size``, up to all seeds."""
-    most = int(table["seed"].nunique())
-    found = labelled({size: ensembles(table, curves, size) for size in range(1, most + 1)}, "size")
-    return found.groupby(["width", "size"])[[*SHUFFLED]].mean().reset_index()
-
-
 def pairs(table: pd.DataFrame) -> pd.DataFrame:
     """Forced networks beside plain ones of the same width and seed: both prunabilities, and their ``gain``.
 
@@ -90,8 +83,9 @@ def pairs(table: pd.DataFrame) -> pd.DataFrame:
 
 def shuffled_errors(table: pd.DataFrame, curves: Curves) -> pd.DataFrame:
     """Mean test error of each kind, ensembles among them, for each of ``SHUFFLED``: mean, least and most."""
-    known = pd.concat([table, ensembles(table, curves).assign(kind=f"ensembles of {ENSEMBLE}")])
-    long = known[known["kind"] != KINDS["linear"]].melt(["kind"], [*SHUFFLED], "shuffled", "error").dropna()
+    plain, *others = (table[table["kind"] == KINDS[part]] for part in ("grid", "adversarial", "forced"))
+    known = pd.concat([plain, ensembles(table, curves).assign(kind=f"ensembles of {ENSEMBLE}"), *others])
+    long = known.melt(["kind"], [*SHUFFLED], "shuffled", "error").dropna()
     found = long.groupby(["kind", "shuffled"], sort=False)["error"].agg(["mean", "min", "max", "count"])
     return found.set_axis(["mean", "low", "high", "n"], axis=1).reset_index()
 

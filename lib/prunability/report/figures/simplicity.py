@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
 
 from prunability.report.figures import parts
 from prunability.report.figures.style import COLOURS, MARKERS
@@ -14,15 +13,11 @@ from prunability.report.figures.style import COLOURS, MARKERS
 SHUFFLED = {"clean": "clean", "simple": "simple part shuffled", "complex": "complex part shuffled"}
 
 
-def _chance(ax: Axes, *, along: bool = False) -> None:
-    (ax.axhline if along else ax.axvline)(0.5, color=parts.GREY, lw=0.8, ls="--", label="chance")
-
-
 def errors(axes: Sequence[Axes], tables: Mapping[str, pd.DataFrame]) -> None:
     """Test errors of each kind of networks, a panel a data set: the mean, and a line from the least to the most."""
     for ax, (title, table) in zip(axes, tables.items(), strict=True):
         kinds = list(table["kind"].unique())
-        _chance(ax)
+        ax.axvline(0.5, color=parts.GREY, lw=0.8, ls="--", label="chance")
         for number, (name, label) in enumerate(SHUFFLED.items()):
             own = table[table["shuffled"] == name]
             places = own["kind"].map(kinds.index).to_numpy(float) + 0.2 * (number - 1)
@@ -42,18 +37,6 @@ def used(axes: Sequence[Axes], tables: Mapping[str, pd.DataFrame]) -> None:
             ax.scatter(own["simple_share"], own["complex_share"], label=kind, **look)
         ax.set(title=title, xlabel="share of the margin, simple part", ylabel="share of the margin, complex part")
     parts.describe(axes[0], f"Shares of the mean margin that go with either part, a point a network: {'; '.join(tables)}.")
-    parts.legend_over(axes[0], parts.labelled(axes[0]))
-
-
-def sizes(axes: Sequence[Axes], tables: Mapping[str, pd.DataFrame]) -> None:
-    """Test error of ensembles with the simple part shuffled against their size, a line a width, a panel a data set."""
-    for ax, (title, table) in zip(axes, tables.items(), strict=True):
-        for number, (width, own) in enumerate(table.groupby("width")):
-            ax.plot(own["size"], own["simple"], MARKERS[number] + "-", color=COLOURS[number], label=f"width {width}")
-        _chance(ax, along=True)
-        ax.set(title=title, xlabel="networks in an ensemble", ylim=(-0.02, 0.62))
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes[0].set_ylabel("test error, simple part shuffled")
     parts.legend_over(axes[0], parts.labelled(axes[0]))
 
 

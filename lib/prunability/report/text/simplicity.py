@@ -15,7 +15,7 @@ def networks(opened: Study, every: pd.DataFrame, table: pd.DataFrame) -> str:
     first = every.iloc[0]
     height, width = opened.data.shape[1:]
     return (
-        f"*{plain(opened.data.title)}*, profile **{opened.profile}**: {counts}, of widths "
+        f"*{plain(opened.data.title)}*, profile **{opened.profile}**: {counts}, of width "
         f"{' and '.join(map(str, sorted(table['width'].unique())))}, on {first['n_train']:,} of "
         f"{opened.data.train:,} images of {height}×{width} pixels and {opened.data.test:,} for testing. "
         f"Left out: {rest or 'none'}."
