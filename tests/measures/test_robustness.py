@@ -15,7 +15,8 @@ from helpers import value
 from prunability.data.images import ImageSet
 from prunability.measures import HEADLINE_MEASURE, TrainedRun, robustness
 from prunability.measures.flatness import noise
-from prunability.measures.robustness import CORRUPTIONS, DRAWS, RADII, SIGMAS, attacked
+from prunability.measures.robustness import CORRUPTIONS, DRAWS, RADII, SIGMAS, STEPS
+from prunability.training.attack import attacked
 
 
 def errors(run: TrainedRun, weights: dict[str, Tensor]) -> float:
@@ -136,7 +137,8 @@ def test_an_attack_stays_in_its_box_and_among_images(mlp: TrainedRun, radius: in
     assert data.ends is not None
     black, bright = data.ends
     images, labels = data.test_images[:20], data.test_labels[:20]
-    found = attacked(mlp.folded, images, labels, radius / 255, data.ends, draws)
+    start = 2 * torch.rand(images.shape, generator=draws, dtype=torch.float32).to(images) - 1
+    found = attacked(mlp.folded, images, labels, radius / 255, data.ends, start, STEPS)
     assert not found.requires_grad
     assert bool((found >= black).all() and (found <= bright).all())
     assert float((found - images).abs().max()) <= radius / 255 * float(bright - black) * (1 + 1e-12)

@@ -19,12 +19,12 @@ def changed(content: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
     other = {
         "checksum": "0" * 64, "precision": "float32", "kind": "nin", "version": VERSION, "momentum": 0.5,
         "dropout": 0.3, "label_noise": 0.2, "batch_size": 7, "optimiser": "adam",
-        "augmentation": True, "stop_at_target": False,
+        "augmentation": True, "stop_at_target": False, "shuffled": "simple", "adversarial": 0.1,
     }  # fmt: skip
     part = content
     for name in path[:-1]:
         part = part[name]
-    value = part[path[-1]]
+    value: Any = part.get(path[-1])
     part[path[-1]] = other[path[-1]] if path[-1] in other else value + (1 if isinstance(value, int) else 0.5)
     return content
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from prunability.data.images import ImageSet, identity
+from prunability.data.images import ImageSet, Projection, identity
+from prunability.data.parts import shuffled
 from prunability.foundation.defaults import defaults
 from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.fields import Count, Fraction, Frozen
@@ -22,6 +23,8 @@ class DataConfig(Frozen):
     n_train: Count
     label_noise: Fraction = 0.0
     seed: Annotated[int, Field(ge=0)] = 0
+    # The part that training images have from one another; of whole images none, and then not written or hashed.
+    shuffled: Literal["", "simple", "complex"] = Field(default="", exclude_if=lambda part: not part)
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class Dataset:
 
     ``following`` gives the training images, with labels, that a larger subset would add: as many as are asked for,
     or as there are, normalised as the run's own. ``ends`` [2, channels, 1, 1] is what black and the brightest value
-    of any image became, where that is known.
+    of any image became, where that is known; ``simple`` gives of images in two parts the simple one.
     """
 
     classes: int
@@ -40,6 +43,7 @@ class Dataset:
     test_labels: Tensor
     following: Callable[[int], tuple[Tensor, Tensor]] | None = None
     ends: Tensor | None = None
+    simple: Projection | None = None
 
 
 @defaults()
@@ -51,7 +55,7 @@ def prepare(images: ImageSet, config: DataConfig, device: torch.device, dtype: t
     Channels are normalised by the mean and the standard deviation of the training subset.
 
     Raises:
-        PrunabilityError: these are not the images of ``config``, or there are too few of them.
+        PrunabilityError: these are not the images of ``config``, there are too few of them, or they have no parts.
     """
     if images.checksum != config.checksum:
         raise PrunabilityError(
@@ -68,17 +72,20 @@ def prepare(images: ImageSet, config: DataConfig, device: torch.device, dtype: t
     labels = torch.where(noisy, wrong, labels)
     order = torch.randperm(total, generator=generator("subset", config.seed))
     chosen, others = order[: config.n_train], order[config.n_train :]
-    train = images.images["train"][chosen].to(torch.float64)
+    pixels = images.images["train"]
+    if config.shuffled:
+        pixels = shuffled(pixels.double(), images.labels["train"], projection(images), config.shuffled)
+    train = pixels[chosen].to(torch.float64)
     mean, std = train.mean((0, 2, 3), keepdim=True), train.std((0, 2, 3), keepdim=True)
 
     brightest = max(int(split.max()) for split in images.images.values())
 
-    def normalise(pixels: Tensor) -> Tensor:
-        scaled = ((pixels - mean) / std.where(std > 0, 1.0)).to(device, dtype)
+    def normalise(values: Tensor) -> Tensor:
+        scaled = ((values - mean) / std.where(std > 0, 1.0)).to(device, dtype)
         return scaled.contiguous(memory_format=torch.channels_last)
 
     def following(count: int) -> tuple[Tensor, Tensor]:
-        return normalise(images.images["train"][others[:count]]), labels[others[:count]].to(device)
+        return normalise(pixels[others[:count]]), labels[others[:count]].to(device)
 
     return Dataset(
         classes=images.classes,
@@ -88,4 +95,18 @@ def prepare(images: ImageSet, config: DataConfig, device: torch.device, dtype: t
         test_labels=images.labels["test"].to(device),
         following=following,
         ends=normalise(torch.tensor([0, brightest]).view(2, 1, 1, 1)),
+        simple=images.simple,
     )
+
+
+def projection(images: ImageSet) -> Projection:
+    """What gives the simple part of images.
+
+    Raises:
+        PrunabilityError: they are not made of two parts.
+    """
+    if images.simple is None:
+        raise PrunabilityError(
+            f"{images.title} has no simple part to shuffle: take digit-pairs, lms-K or digit-beside:SOURCE"
+        )
+    return images.simple

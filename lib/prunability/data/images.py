@@ -1,6 +1,7 @@
 """Whole images and labels as they are, known by the checksum of their content."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -9,6 +10,8 @@ import torch
 from torch import Tensor
 
 SPLITS = ("train", "test")
+# Of images [N, channels, H, W], or of differences of images, the one of two parts that is simple, 0 elsewhere.
+Projection = Callable[[Tensor], Tensor]
 # Images whose content is known bear their own name, whatever their folder's.
 TITLES = {"9cfe0b3afe10c1855e3a464658e191853e6611c6811e9e6bbcec79697dfe7371": "CIFAR-10 (JPEG copy)"}
 
@@ -33,7 +36,8 @@ class DataFacts(NamedTuple):
 class ImageSet:
     """Whole images and labels as they are: uint8 [N, channels, H, W] and int64 [N] a split.
 
-    ``left_out`` says which files beside them are no images.
+    ``left_out`` says which files beside them are no images, ``simple`` gives of those made of two parts
+    the simple one.
     """
 
     title: str
@@ -42,6 +46,7 @@ class ImageSet:
     labels: dict[str, Tensor]
     checksum: str
     left_out: str = ""
+    simple: Projection | None = None
 
     @property
     def facts(self) -> DataFacts:

@@ -1,4 +1,4 @@
-"""Where images come from: the sources named in ``SOURCES`` below, and `folder:PATH`."""
+"""Where images come from: the sources of ``NAMES`` below."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -11,6 +11,7 @@ import torch
 from prunability.data.download import download
 from prunability.data.folder import load_folder
 from prunability.data.images import SPLITS, DataFacts, ImageSet, image_set
+from prunability.data.parts import digit_beside, digit_pairs, linear_and_slabs
 from prunability.foundation.defaults import defaults
 from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.files import expanded
@@ -39,7 +40,7 @@ def load_images(source: str, folder: Path) -> ImageSet:
     Raises:
         PrunabilityError: the source is unknown, missing, or not laid out as it should be.
     """
-    if source in SOURCES:
+    if source in SOURCES or source.startswith((LMS, BESIDE)):
         return _named(source, folder)
     if source.startswith("folder:") and source != "folder:":
         return load_folder(expanded(source.removeprefix("folder:"), "data"), folder)
@@ -55,6 +56,11 @@ def at_hand(source: str, folder: Path) -> bool:
     return known is None or all((folder / name).is_file() for name in known.downloaded)
 
 
+def in_parts(source: str) -> bool:
+    """Whether the images of a source are made of a simple and a complex part."""
+    return source.startswith((PAIRS, LMS, BESIDE))
+
+
 def facts_before(source: str) -> DataFacts | None:
     """What is known of a source before it is downloaded, None where nothing is."""
     return SOURCES[source].facts if source in SOURCES else None
@@ -62,6 +68,10 @@ def facts_before(source: str) -> DataFacts | None:
 
 @lru_cache(maxsize=2)
 def _named(source: str, folder: Path) -> ImageSet:
+    if source.startswith(LMS):
+        return linear_and_slabs(source)
+    if source.startswith(BESIDE):
+        return digit_beside(source, _digits(folder), load_images(source.removeprefix(BESIDE), folder))
     return SOURCES[source].load(folder)
 
 
@@ -98,8 +108,10 @@ def _cifar10(folder: Path) -> ImageSet:
     return image_set("CIFAR-10", 10, images, labels)
 
 
+PAIRS, LMS, BESIDE = "digit-pairs", "lms-", "digit-beside:"
 SOURCES = {
     "digits": Source(_digits),
     "cifar10": Source(_cifar10, CIFAR10, CIFAR10_FILES),
+    PAIRS: Source(lambda folder: digit_pairs(_digits(folder))),
 }
-NAMES = f"{', '.join(SOURCES)} or folder:PATH"
+NAMES = f"{', '.join(SOURCES)}, {LMS}K, {BESIDE}SOURCE or folder:PATH"

@@ -10,7 +10,7 @@ from copy import deepcopy
 from statistics import fmean
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from prunability.foundation.seeding import generator
@@ -19,6 +19,7 @@ from prunability.measures.probes import probe
 from prunability.measures.search import HEADLINE, RESOLUTION, keep_steps, prunable, pruned
 from prunability.measures.subject import TrainedRun
 from prunability.measures.variants import Variants, Weights
+from prunability.training.attack import attacked
 from prunability.training.course import error_of
 from prunability.training.loop import evaluation_batch, logits
 
@@ -148,30 +149,12 @@ def _attacked(run: TrainedRun, network: nn.Module) -> list[float]:
     images, labels, ends = _examples(run, ATTACKED)
     row, batch = [error_of(logits(network, images), labels)], evaluation_batch(images, gradients=True)
     for radius in RADII:
-        draws, parts = run.draws("attack"), zip(images.split(batch), labels.split(batch), strict=True)
-        moved = [attacked(network, *part, radius / 255, ends, draws) for part in parts]
+        draws, moved = run.draws("attack"), []
+        for part, own in zip(images.split(batch), labels.split(batch), strict=True):
+            start = 2 * torch.rand(part.shape, generator=draws, dtype=torch.float32).to(part) - 1
+            moved.append(attacked(network, part, own, radius / 255, ends, start, STEPS))
         row.append(error_of(logits(network, torch.cat(moved)), labels))
     return row
-
-
-def attacked(
-    network: nn.Module, images: Tensor, labels: Tensor, radius: float, ends: Tensor, draws: Generator
-) -> Tensor:
-    """Images that raise the cross-entropy, none farther in any pixel than ``radius`` of the range between ``ends``.
-
-    Projected gradient ascent (Madry et al. 2018) from a random start in that box, in steps of 2.5 · radius / STEPS.
-    """
-    black, bright = ends
-    reach = radius * (bright - black)
-    start = torch.rand(images.shape, generator=draws, dtype=torch.float32).to(images)
-    moved: Tensor = (images + reach * (2 * start - 1)).clamp(black, bright)
-    for _ in range(STEPS):
-        moved.requires_grad_()
-        loss = F.cross_entropy(network(moved), labels, reduction="sum")
-        (slope,) = torch.autograd.grad(loss, moved)
-        moved = moved.detach() + 2.5 / STEPS * reach * slope.sign()
-        moved = moved.clamp(images - reach, images + reach).clamp(black, bright)
-    return moved
 
 
 def _examples(run: TrainedRun, most: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from prunability.data.sources import at_hand, facts_before, load_images
+from prunability.data.sources import at_hand, facts_before
 from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.execution import Execution
 from prunability.measures import REGISTRY
@@ -15,7 +15,7 @@ from prunability.records.runner import Snapshot, completed, current, survey
 from prunability.records.store import Record
 from prunability.records.tables import Published
 from prunability.records.workers import lacking
-from prunability.studies import Study, expand, find_profile, having
+from prunability.studies import Study, expand, find_profile, having, open_study
 from prunability.studies.order import blocks
 from prunability.training.config import VERSION
 
@@ -112,7 +112,7 @@ def choose(study: str, profile: str, data: str, seed: int, origin: From, executi
     if size.gpu and not at_hand(source, folder) and (facts := facts_before(source)):
         # Nothing is downloaded only to be refused.
         check(expand(study, profile, size, source, facts, seed), execution)
-    return Chosen(expand(study, profile, size, source, load_images(source, folder).facts, seed))
+    return Chosen(open_study(study, profile, data, seed, folder))
 
 
 def of_table(table: Published) -> Chosen:

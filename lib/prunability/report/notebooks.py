@@ -27,7 +27,7 @@ from prunability.records.tables import table_path
 from prunability.report.kernel import own_kernel
 from prunability.report.pages import publish, undrawn
 from prunability.report.session import Parameters, validate
-from prunability.studies import STUDIES, having, profiles
+from prunability.studies import STUDIES, fits, having, profiles
 
 # What a notebook's file is called; others in the folder are somebody's own.
 NAMED = re.compile(r"\d\d_\w+\.ipynb")
@@ -110,7 +110,7 @@ def execute(notebooks: Sequence[Path], values: Mapping[str, Any], workers: int =
     for path in notebooks:
         for study in having(profile, studies_of(path)):
             checked[study] = validate(study, dict(values), strict=False)
-    notebooks = _there(notebooks, next(iter(checked.values())))
+    notebooks = _fitting(_there(notebooks, next(iter(checked.values()))), profile, str(values.get("data", "")))
     checked = {study: checked[study] for path in notebooks for study in having(profile, studies_of(path))}
     folder = next(iter(checked.values())).place(publishing=True)
     executions = {study: parameters.execution(workers) for study, parameters in checked.items()}
@@ -148,6 +148,14 @@ def _there(notebooks: Sequence[Path], parameters: Parameters) -> Sequence[Path]:
     for path in set(notebooks) - set(kept):
         print(f"left out: {path.name}: nothing is published of it at {profile}", file=sys.stderr, flush=True)
     return kept
+
+
+def _fitting(notebooks: Sequence[Path], profile: str, data: str) -> Sequence[Path]:
+    """Those whose studies can be put to the images that are asked for, if there are such; others are named."""
+    kept = [p for p in notebooks if all(fits(study, profile, data) for study in having(profile, studies_of(p)))]
+    for path in set(notebooks) - set(kept) if kept else ():
+        print(f"left out: {path.name}: {data} is not made of two parts", file=sys.stderr, flush=True)
+    return kept or notebooks
 
 
 def _changed(parameters: Parameters) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from prunability.records.sources import gather, of_table
 from prunability.records.tables import find
 from prunability.report.figures.style import Drawn
 from prunability.report.session import Parameters, Session, open_session, saved
-from prunability.studies import STUDIES, having, profiles
+from prunability.studies import STUDIES, fits, having, profiles
 
 
 @dataclass(frozen=True)
@@ -140,6 +140,8 @@ def _neighbour(like: Session, study: str, values: dict[str, Any]) -> Session | N
     profile = like.parameters.profile
     if profile not in profiles(study) or like.parameters.origin == "published":
         return _published(like, study, profile)
+    if not fits(study, profile, like.parameters.data):
+        return None
     session = open_session(study, **values)
     if survey(session.study, session.execution).missing:
         return None

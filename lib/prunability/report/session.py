@@ -204,18 +204,28 @@ class Session:
             "processors": sorted({processor_of(record) for record in self.records}),
         }
 
-    def save(self, figure: Figure, name: str, numbers: pd.DataFrame, subject: str = "") -> style.Drawn:
+    def save(
+        self,
+        figure: Figure,
+        name: str,
+        numbers: pd.DataFrame,
+        subject: str = "",
+        others: Sequence["Session"] = (),
+    ) -> style.Drawn:
         """Save a figure with its numbers and provenance, and hand it back to be shown.
 
         Below it stand data, profile, n, and what was left out and why; ``subject`` says what is drawn where that
-        is not all networks.
+        is not all networks, ``others`` which further studies are drawn too.
         """
+        note = "; ".join([self._note(subject), *(other._note("") for other in others)])
+        return saved(figure, name, numbers, [self, *others], note)
+
+    def _note(self, subject: str) -> str:
         made = self.provenance()
         reasons = {**made["runs_left_out"]} | ({"not run": n} if (n := made["runs_missing"]) else {})
         left = "; ".join(f"{number} {reason}" for reason, number in reasons.items())
         what = f"{self.study.data.title}, profile {self.study.profile}{self.made_by}"
-        note = f"{what}, {subject}n = {made['runs_used']} networks, left out: {left or 'none'}"
-        return saved(figure, name, numbers, [self], note)
+        return f"{what}, {subject}n = {made['runs_used']} networks, left out: {left or 'none'}"
 
     def conclude(self, findings: Sequence[Finding]) -> pd.DataFrame:
         """Write ``claims.json`` and return the table of criteria."""

@@ -8,7 +8,8 @@ from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
 
-from prunability.data.sources import load_images
+from prunability.data.dataset import projection
+from prunability.data.sources import in_parts, load_images
 from prunability.foundation.errors import PrunabilityError
 from prunability.studies.grid import Profile, Study, expand
 
@@ -46,6 +47,11 @@ def having(profile: str, studies: Iterable[str] = STUDIES) -> list[str]:
     return [study for study in studies if profile in profiles(study)] or list(studies)
 
 
+def fits(study: str, profile: str, data: str) -> bool:
+    """Whether a study can be put to a source, or to its own: one of images in two parts needs such."""
+    return not data or in_parts(data) or not in_parts(find_profile(study, profile).data)
+
+
 def open_study(study: str, profile: str, data: str, seed: int, cache: Path) -> Study:
     """The study on the profile's own data (``data`` empty) or on another source.
 
@@ -54,7 +60,11 @@ def open_study(study: str, profile: str, data: str, seed: int, cache: Path) -> S
     """
     size = find_profile(study, profile)
     source = data or size.data
-    return expand(study, profile, size, source, load_images(source, cache).facts, seed)
+    images = load_images(source, cache)
+    found = expand(study, profile, size, source, images.facts, seed)
+    if any(run.data.shuffled for run in found.runs):
+        projection(images)
+    return found
 
 
-__all__ = ["STUDIES", "Profile", "Study", "expand", "find_profile", "having", "open_study", "profiles"]
+__all__ = ["STUDIES", "Profile", "Study", "expand", "find_profile", "fits", "having", "open_study", "profiles"]

@@ -90,7 +90,7 @@ def fleets_agree(config: RunConfig, data: Dataset) -> bool:
     Tried on copies of one network: a step, and the logits after it. The answer hangs on the machine, on what all
     networks of a fleet share, and on the numbers and shape of the images.
     """
-    rules = config.training.model_dump(include={"optimiser", "batch_size", "precision"})
+    rules = config.training.model_dump(include={"optimiser", "batch_size", "precision", "adversarial"})
     plain = RunConfig(
         data=DataConfig(checksum="0" * 64, n_train=config.training.batch_size),
         network=config.network.model_copy(update={"dropout": 0.0} if config.dropout else {}),
@@ -107,14 +107,16 @@ def _agree(config: RunConfig, image: tuple[int, ...], classes: int, parts: tuple
     images = torch.randn(max(batch, CHUNK), *image, generator=draws, dtype=torch.float32)
     images = images.to(DTYPES[config.training.precision])
     labels = torch.randint(classes, (len(images),), generator=draws)
-    data = Dataset(classes, images, labels, images, labels)
+    ends = torch.tensor([-3.0, 3.0], dtype=images.dtype).view(2, 1, 1, 1)
+    data = Dataset(classes, images, labels, images, labels, ends=ends)
 
     def found(copies: int) -> Iterator[Tensor]:
         fleet = Fleet(config, data)
         fleet.enter([config] * copies)
         fleet.network.train()
         unmoved = torch.empty(copies, batch, 0, dtype=torch.int64)
-        yield fleet.step(torch.arange(batch).expand(copies, -1), torch.empty(copies, 0, 2), unmoved)
+        keys = torch.zeros(copies, 1, 2, dtype=torch.int32)
+        yield fleet.step(torch.arange(batch).expand(copies, -1), keys, unmoved)
         yield fleet.weights
         for part in parts:
             for some in images[:CHUNK].split(part)[:TRIES]:

@@ -22,6 +22,10 @@ from prunability.training.origin import Origin, Ticket, before, begins, purpose
 VERSION, EARLIEST = 3, 2
 
 
+def _is_zero(value: object) -> bool:
+    return value == 0
+
+
 class NiNConfig(Frozen):
     """A network-in-network: ``depth`` blocks of ``width`` channels."""
 
@@ -32,10 +36,11 @@ class NiNConfig(Frozen):
 
 
 class MLPConfig(Frozen):
-    """One hidden layer of ``width`` ReLU units."""
+    """One hidden layer of ``width`` ReLU units, and ``linear_layers`` of as many units without ReLU after it."""
 
     kind: Literal["mlp"] = "mlp"
     width: Count
+    linear_layers: Annotated[int, Field(ge=0)] = Field(default=0, exclude_if=_is_zero)
 
 
 class ResNetConfig(Frozen):
@@ -62,7 +67,8 @@ class TrainingConfig(Frozen):
     """Constant learning rate, to a target cross-entropy or, without stopping there, for a number of epochs.
 
     ``momentum`` is SGD's, and Adam's β₁ (its β₂ is 0.999). ``augmentation`` is a random crop after padding by
-    an eighth of the size, and a random horizontal flip.
+    an eighth of the size, and a random horizontal flip. ``adversarial`` is how far, in parts of a pixel's range,
+    images are moved in training to raise their loss; 0 for not at all, and then it is not written or hashed.
     """
 
     optimiser: Literal["sgd", "adam"] = "sgd"
@@ -75,6 +81,7 @@ class TrainingConfig(Frozen):
     stop_at_target: bool = True
     max_epochs: Count = 300
     precision: Literal["float32", "bfloat16", "float64"] = "float32"
+    adversarial: NonNegative = Field(default=0.0, exclude_if=_is_zero)
 
 
 def hash_of(text: bytes) -> str:
@@ -188,5 +195,5 @@ def shape_of(config: RunConfig) -> str:
     """What the networks of a fleet have in common; all else may differ from network to network."""
     network = config.network.model_dump(exclude={"dropout"})
     rules = config.training
-    same = rules.model_dump(include={"optimiser", "batch_size", "augmentation", "precision"})
+    same = rules.model_dump(include={"optimiser", "batch_size", "augmentation", "precision", "adversarial"})
     return json.dumps([config.data.model_dump(), network, same], sort_keys=True)

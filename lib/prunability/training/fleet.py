@@ -13,12 +13,13 @@ from torch.nn import functional as F
 
 from prunability.data.dataset import Dataset
 from prunability.training import checkpoints
+from prunability.training.attack import TrainingAttack, step_keys
 from prunability.training.augmentation import augmented, moves
 from prunability.training.checkpoints import EPOCHS_LEFT, OutOfTimeError, Place, keep, resume
 from prunability.training.config import RunConfig, shape_of
 from prunability.training.course import Course, Result, cross_entropies, parts
 from prunability.training.cuda_graph import Captured, capture, captures
-from prunability.training.dropout import dropout_keys, dropout_mask, places
+from prunability.training.dropout import dropout_mask, places
 from prunability.training.loop import DTYPES, Starts, State, batches, begun, build, evaluation_batch, no_starts
 from prunability.training.stopping import judge
 from prunability.training.updates import stacked, update
@@ -72,9 +73,7 @@ def train_fleet(
         OutOfTimeError: some have not ended by ``until``; what they have reached is kept.
     """
     if len({shape_of(config) for config in configs}) > 1:
-        raise ValueError(
-            "a fleet's networks must share data, architecture, optimiser, batch size, augmentation and precision"
-        )
+        raise ValueError("a fleet's networks must share data, architecture, optimiser and all else of `shape_of`")
     if not configs:
         return
     waiting, fleet = list(configs), Fleet(configs[0], data)
@@ -105,6 +104,7 @@ class Fleet:
         self.data, self.shape = data, data.train_images.shape[1:]
         self.device, self.dtype = data.train_images.device, DTYPES[config.training.precision]
         self.batch_size = config.training.batch_size
+        self.attack = TrainingAttack(config, data, fleet=True)
         self.autocast = config.training.precision == "bfloat16"
         self.network = build(config, self.shape, data.classes).to(self.device)
         self.names = list(self.network.state_dict())
@@ -204,11 +204,11 @@ class Fleet:
         self.step(*(draw[:, 0] for draw in self._draws()))
 
     def _draws(self) -> list[Tensor]:
-        """Each member's order of examples, dropout keys and moves of an epoch, [M, steps, ...]."""
+        """Each member's order of examples, keys of noise and moves of an epoch, [M, steps, ...]."""
         draws = []
         for config, epoch in ((member.config, member.course.epoch) for member in self.members):
             steps = len(order := batches(config, epoch))
-            keys = dropout_keys(config, epoch, steps, len(self.numbers))
+            keys = step_keys(config, epoch, steps, len(self.numbers))
             draws.append((order, keys, moves(config, epoch, steps, self.shape)))
         return [torch.stack(kind).to(self.device) for kind in zip(*draws, strict=True)]
 
@@ -244,7 +244,7 @@ class Fleet:
     def step(self, index: Tensor, keys: Tensor, moved: Tensor) -> Tensor:
         """One step of every network on the examples at ``index`` [M, B]; returns their losses [M, B].
 
-        ``keys`` [M, layers, 2] are those of the dropout noise, ``moved`` [M, B, 3] say how the examples are
+        ``keys`` [M, layers, 2] are those of noise, ``moved`` [M, B, 3] say how the examples are
         augmented. On a GPU the step is captured as a graph when it is first taken, and then replayed; where it
         cannot be, its kernels are launched one by one.
         """
@@ -256,10 +256,11 @@ class Fleet:
 
     def _step(self, index: Tensor, keys: Tensor, moved: Tensor) -> Tensor:
         x = augmented(self.data.train_images[index.flatten()], moved.flatten(0, 1))
+        labels = self.data.train_labels[index]
         masks = [dropout_mask(keys[:, layer], self.dropout, numbers) for layer, numbers in enumerate(self.numbers)]
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
-            outputs = self.network(x.unflatten(0, index.shape).movedim(1, -1), masks)
-            losses = F.cross_entropy(outputs, self.data.train_labels[index], reduction="none")
+            x = self.attack(self.network, x.unflatten(0, index.shape).movedim(1, -1), labels, keys)
+            losses = F.cross_entropy(self.network(x, masks), labels, reduction="none")
         found = torch.autograd.grad(losses.mean(dim=1).sum(), list(self.network.parameters()))
         gradient = torch.cat([part.flatten(1) for part in found], dim=1)
         if self.mask is not None:

@@ -15,12 +15,13 @@ from prunability.data.dataset import Dataset
 from prunability.foundation.defaults import defaults
 from prunability.foundation.seeding import generator, seed_for
 from prunability.training import checkpoints
+from prunability.training.attack import TrainingAttack, step_keys
 from prunability.training.augmentation import augmented, moves
 from prunability.training.checkpoints import EPOCHS_LEFT, OutOfTimeError, keep, resume
 from prunability.training.config import RunConfig, TrainingConfig
 from prunability.training.course import Course, Result, cross_entropies, parts
 from prunability.training.cuda_graph import Replayed, captures
-from prunability.training.dropout import dropout_keys, dropout_mask, places
+from prunability.training.dropout import dropout_mask, places
 from prunability.training.networks import Network, make_network
 from prunability.training.stopping import judge
 
@@ -144,7 +145,7 @@ def batches(config: RunConfig, epoch: int) -> Tensor:
 def _step_of(
     network: Network, optimiser: torch.optim.Optimizer, mask: State, config: RunConfig, data: Dataset
 ) -> Callable[..., Tensor]:
-    """A step on the examples at an index [B], with their dropout keys [layers, 2] and moves [B, 3].
+    """A step on the examples at an index [B], with their :func:`step_keys` [layers, 2] and moves [B, 3].
 
     It returns their losses [B]. On a GPU it is captured as a graph once the optimiser has, by a first step, what it
     keeps. Weights that the ``mask`` names as 0 have no gradient: from 0 neither optimiser moves them then.
@@ -154,13 +155,14 @@ def _step_of(
     shapes = network.dropout_shapes(images.shape[1:]) if config.dropout else []
     kept = [places(shape, config.training.batch_size, False, device) for shape in shapes]
     rates = torch.tensor([config.dropout], dtype=images.dtype, device=device)
-    lowered = config.training.precision == "bfloat16"
+    lowered, attack = config.training.precision == "bfloat16", TrainingAttack(config, data, fleet=False)
     masked = [(network.get_parameter(name), own.to(images)) for name, own in mask.items()]
 
     def step(index: Tensor, keys: Tensor, moved: Tensor) -> Tensor:
-        masks = [dropout_mask(key[None], rates, numbers)[0] for key, numbers in zip(keys, kept, strict=True)]
+        masks = [dropout_mask(key[None], rates, numbers)[0] for key, numbers in zip(keys, kept, strict=False)]
         with torch.autocast(device.type, torch.bfloat16, enabled=lowered):
-            outputs = network(augmented(images[index], moved), masks)
+            x = attack(network, augmented(images[index], moved), labels[index], keys[None])
+            outputs = network(x, masks)
             own = F.cross_entropy(outputs, labels[index], reduction="none")
         optimiser.zero_grad()
         own.mean().backward()
@@ -190,7 +192,7 @@ def _parts(
     epoch = course.epoch
     order = batches(config, epoch)
     layers = len(network.dropout_shapes(image)) if config.dropout else 0
-    keys = dropout_keys(config, epoch, len(order), layers).to(device)
+    keys = step_keys(config, epoch, len(order), layers).to(device)
     moved = moves(config, epoch, len(order), image).to(device)
     for part in parts(len(order), close=course.close):
         network.train()

@@ -71,18 +71,19 @@ def _nin_block(channels: int, width: int) -> nn.Sequential:
 
 
 class MLP(nn.Module):
-    """One hidden ReLU layer on the flattened image."""
+    """One hidden ReLU layer on the flattened image, and perhaps linear ones after it (Huh et al. 2021)."""
 
     def __init__(self, config: MLPConfig, shape: Sequence[int], classes: int) -> None:
         super().__init__()
         self.hidden = Linear(shape[0] * shape[1] * shape[2], config.width)
         self.relu = ReLU()
+        self.linear = nn.Sequential(*(Linear(config.width, config.width) for _ in range(config.linear_layers)))
         self.classifier = Linear(config.width, classes)
 
     def forward(self, x: Tensor, masks: Sequence[Tensor] | None = None) -> Tensor:
         """Logits of images; there are no dropout masks."""
         assert not masks
-        logits: Tensor = self.classifier(self.relu(self.hidden(x.flatten(1, 3))))
+        logits: Tensor = self.classifier(self.linear(self.relu(self.hidden(x.flatten(1, 3)))))
         return logits
 
     def dropout_shapes(self, image: Sequence[int]) -> list[tuple[int, int, int]]:
