@@ -10,7 +10,7 @@ from copy import deepcopy
 from statistics import fmean
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from prunability.foundation.seeding import generator
