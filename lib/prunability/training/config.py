@@ -57,11 +57,21 @@ NETWORKS: Mapping[str, type[NetworkConfig]] = {
 }
 
 
+def _is_off(value: float) -> bool:
+    return value == 0
+
+
+# Where it is 0, and so off, no part of what is written and hashed.
+Option = Annotated[float, Field(ge=0, lt=1, exclude_if=_is_off)]
+
+
 class TrainingConfig(Frozen):
     """Constant learning rate, to a target cross-entropy or, without stopping there, for a number of epochs.
 
     ``momentum`` is SGD's, and Adam's β₁ (its β₂ is 0.999). ``augmentation`` is a random crop after padding by
-    an eighth of the size, and a random horizontal flip.
+    an eighth of the size, and a random horizontal flip. ``label_smoothing``, ``confidence_penalty`` and
+    ``temporal_smoothing`` change what a step minimises (:mod:`prunability.training.losses`), ``warmup_epochs`` how
+    fast it begins (:mod:`prunability.training.warmup`).
     """
 
     optimiser: Literal["sgd", "adam"] = "sgd"
@@ -74,10 +84,28 @@ class TrainingConfig(Frozen):
     stop_at_target: bool = True
     max_epochs: Count = 300
     precision: Literal["float32", "bfloat16", "float64"] = "float32"
+    label_smoothing: Option = 0.0
+    confidence_penalty: Annotated[NonNegative, Field(exclude_if=_is_off)] = 0.0
+    temporal_smoothing: Option = 0.0
+    warmup_epochs: Annotated[int, Field(ge=0, exclude_if=_is_off)] = 0
+
+    @model_validator(mode="after")
+    def _label_counts(self) -> "TrainingConfig":
+        if (others := self.label_smoothing + self.temporal_smoothing) >= 1:
+            raise ValueError(f"label_smoothing and temporal_smoothing: {others:g} together, it must be less than 1")
+        return self
+
+    @model_validator(mode="after")
+    def _warms_up_in_time(self) -> "TrainingConfig":
+        if self.warmup_epochs > self.max_epochs:
+            raise ValueError(f"warmup_epochs {self.warmup_epochs} exceeds max_epochs {self.max_epochs}")
+        return self
 
 
 # What only says when a training ends: a longer one begins as the shorter one does, draw by draw.
 ENDS = {"target_loss", "stop_at_target", "max_epochs"}
+# What changes a step's loss.
+LOSS = {"label_smoothing", "confidence_penalty", "temporal_smoothing"}
 
 
 def _is_none(value: object) -> bool:
@@ -103,9 +131,11 @@ class RunConfig(Frozen):
 
     @model_validator(mode="after")
     def _begins_in_time(self) -> "RunConfig":
-        kept = getattr(self.origin, "rewind", self.begins)
+        kept, warm = getattr(self.origin, "rewind", self.begins), self.training.warmup_epochs
         if kept >= self.training.max_epochs:
             raise ValueError(f"origin: epoch {kept} must come before max_epochs {self.training.max_epochs}")
+        if 0 < kept < warm:
+            raise ValueError(f"origin: epoch {kept} must not come before the end of warmup_epochs {warm}")
         return self
 
     @property
@@ -177,5 +207,5 @@ def shape_of(config: RunConfig) -> str:
     """What the networks of a fleet have in common; all else may differ from network to network."""
     network = config.network.model_dump(exclude={"dropout"})
     rules = config.training
-    same = rules.model_dump(include={"optimiser", "batch_size", "augmentation", "precision"})
+    same = rules.model_dump(include={"optimiser", "batch_size", "augmentation", "precision"} | LOSS)
     return json.dumps([config.data.model_dump(), network, same], sort_keys=True)
