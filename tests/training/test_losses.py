@@ -19,7 +19,6 @@ from prunability.training.config import LOSS, RunConfig, TrainingConfig, shape_o
 from prunability.training.fleet import train_fleet
 from prunability.training.loop import batches, build, logits, train
 from prunability.training.losses import MEMORY, TEMPERATURE, first_memory, objective
-from prunability.training.origin import Child
 from prunability.training.warmup import pace
 
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -204,7 +203,3 @@ def test_warm_up_is_what_smaller_rates_do(small_run: RunConfig, small_data: Data
 def test_what_cannot_be_is_refused_in_a_line(small_run: RunConfig, options: dict[str, Any], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         altered(small_run, **options)
-    with pytest.raises(ValidationError, match="epoch 1 must not come before the end of warmup_epochs 2"):
-        RunConfig.model_validate(
-            altered(small_run, warmup_epochs=2).model_dump() | {"origin": Child(epoch=1, order=0)}
-        )

@@ -97,7 +97,8 @@ class TrainingConfig(Frozen):
 
     @model_validator(mode="after")
     def _warms_up_in_time(self) -> "TrainingConfig":
-        if self.warmup_epochs > self.max_epochs:
+        # One of fixed length may be the beginning of a longer one.
+        if self.stop_at_target and self.warmup_epochs > self.max_epochs:
             raise ValueError(f"warmup_epochs {self.warmup_epochs} exceeds max_epochs {self.max_epochs}")
         return self
 
@@ -131,11 +132,9 @@ class RunConfig(Frozen):
 
     @model_validator(mode="after")
     def _begins_in_time(self) -> "RunConfig":
-        kept, warm = getattr(self.origin, "rewind", self.begins), self.training.warmup_epochs
+        kept = getattr(self.origin, "rewind", self.begins)
         if kept >= self.training.max_epochs:
             raise ValueError(f"origin: epoch {kept} must come before max_epochs {self.training.max_epochs}")
-        if 0 < kept < warm:
-            raise ValueError(f"origin: epoch {kept} must not come before the end of warmup_epochs {warm}")
         return self
 
     @property
