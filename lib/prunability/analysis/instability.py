@@ -27,8 +27,8 @@ COMPARED = ["instability", "test_error", "test_loss", HEADLINE_MEASURE]
 
 
 def instability_table(records: Sequence[Record], parts: Mapping[str, frozenset[str]]) -> pd.DataFrame:
-    """The runs that did not diverge, with the ``part`` of the study, the training ``option``, the margin where it is
-    positive, and the largest curvature as a multiple of the ``limit`` (2 + 2μ)/η of gradient descent with momentum
+    """The runs that did not diverge, with the ``part`` of the study, the ``option`` of training, the margin where it
+    is positive, and the largest curvature as a multiple of the ``limit`` (2 + 2μ)/η of gradient descent with momentum
     (Cohen et al. 2021).
     """
     table = runs_table(records)
@@ -82,7 +82,8 @@ def last(table: pd.DataFrame) -> pd.DataFrame:
     """The longest of the trainings of fixed length with each option, by seed."""
     own = table[table["part"] == "options"]
     ends = own["max_epochs"] == own["max_epochs"].max()
-    return own.loc[ends].sort_values(["option", "seed"], ignore_index=True)
+    found: pd.DataFrame = own[ends].sort_values(["option", "seed"], ignore_index=True)
+    return found
 
 
 def one_run(table: pd.DataFrame, curves: Curves) -> pd.DataFrame:

@@ -45,10 +45,11 @@ def _also(
         "warmup_epochs": [0, 16],
         "seed": [0, 1, 2],
     }
+    shallow = {name: value for name, value in plain.items() if name != "depth"}
     return {
         "settings": settings,
         "options": lambda _: [fixed | option | own for option in OPTIONS for own in late],
-        "curvature": lambda _: [plain | own | {"stop_at_target": False} for own in combined(steps | whole)],
+        "curvature": lambda _: [shallow | own | {"stop_at_target": False} for own in combined(steps | whole)],
     }
 
 
