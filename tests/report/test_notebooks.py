@@ -44,6 +44,7 @@ MOST_WORDS = {
     "03_mutual_information": 1900,
     "04_sparse_networks": 2000,
     "05_flatness_and_margins": 1700,
+    "07_noise_and_instability": 1700,
 }
 
 

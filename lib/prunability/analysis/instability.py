@@ -27,9 +27,10 @@ COMPARED = ["instability", "test_error", "test_loss", HEADLINE_MEASURE]
 
 
 def instability_table(records: Sequence[Record], parts: Mapping[str, frozenset[str]]) -> pd.DataFrame:
-    """The runs that did not diverge, with the ``part`` of the study, the ``option`` of training, the margin where it
-    is positive, and the largest curvature as a multiple of the ``limit`` (2 + 2μ)/η of gradient descent with momentum
-    (Cohen et al. 2021).
+    """The runs that did not diverge, with their ``part`` of the study, ``option``, and margin where it is positive.
+
+    ``of_limit`` is the largest curvature over the ``limit`` of stability of gradient descent with momentum,
+    (2 + 2μ)/η (Cohen et al. 2021).
     """
     table = runs_table(records)
     table = table[table["status"] != "diverged"].reset_index(drop=True)

@@ -18,8 +18,8 @@ OPTIONS: list[dict[str, float]] = [
     {"temporal_smoothing": 0.3},
 ]
 # Epochs of a fixed-length training, of which these are the late ones, and its share of wrong labels.
-LATE, NOISE = [8, 10, 12, 14], 0.2
-STEPS = [1, 2, 4, 8, 16, 32, 64, 128]
+LATE, NOISE = [10, 12, 14], 0.2
+STEPS = [1, 2, 4, 8, 32, 128]
 
 
 def _probes(run: RunConfig) -> list[tuple[str, RunConfig | None]]:
@@ -34,10 +34,9 @@ WANTED = Wanted(
 
 
 def _also(
-    settings: dict[str, Any], n: int, seeds: int, plain: dict[str, Any], whole: dict[str, Any]
+    settings: dict[str, Any], n: int, late: dict[str, Any], plain: dict[str, Any], whole: dict[str, Any]
 ) -> dict[str, Any]:
     fixed = plain | {"label_noise": NOISE, "stop_at_target": False}
-    late = combined({"max_epochs": LATE, "seed": [*range(seeds)]})
     steps: dict[str, Any] = {
         "kind": ["mlp"],
         "batch_size": [n],
@@ -48,7 +47,7 @@ def _also(
     shallow = {name: value for name, value in plain.items() if name != "depth"}
     return {
         "settings": settings,
-        "options": lambda _: [fixed | option | own for option in OPTIONS for own in late],
+        "options": lambda _: [fixed | option | own for option in OPTIONS for own in combined(late)],
         "curvature": lambda _: [shallow | own | {"stop_at_target": False} for own in combined(steps | whole)],
     }
 
@@ -64,7 +63,7 @@ def _profile(
         n_train=n,
         grid=deeper | {"label_noise": noises, "seed": [*range(seeds)]},
         fixed={},
-        also=_also(settings, n, more["seeds"], plain, more["curvature"]),
+        also=_also(settings, n, more["late"], plain, more["curvature"]),
         wanted=WANTED,
         **rest,
     )
@@ -79,8 +78,8 @@ PROFILES = {
         {"width": 12, "depth": 1, "learning_rate": 0.1, "batch_size": 10, "target_loss": 0.1},
         {
             "settings": {"width": [8, 12], "seed": [0, 1]},
-            "seeds": 2,
-            "curvature": {"width": [6], "learning_rate": [0.2], "max_epochs": STEPS[:4], "seed": [0, 1]},
+            "late": {"max_epochs": [4, 6], "seed": [0, 1]},
+            "curvature": {"width": [6], "learning_rate": [0.2], "max_epochs": STEPS[:3], "seed": [0]},
         },
         claims=False,
         made_here=True,
@@ -94,11 +93,11 @@ PROFILES = {
         {
             "settings": {
                 "width": [12, 24, 48],
-                "learning_rate": [0.03, 0.1],
-                "batch_size": [10, 40],
+                "learning_rate": [0.05, 0.1],
+                "batch_size": [16, 40],
                 "seed": [0, 1, 2],
             },
-            "seeds": 4,
+            "late": {"max_epochs": LATE, "seed": [0, 1, 2, 3]},
             "curvature": {"width": [32], "learning_rate": [0.05, 0.2]},
         },
         made_here=True,
@@ -116,7 +115,7 @@ PROFILES = {
                 "batch_size": [25, 100],
                 "seed": [0, 1, 2],
             },
-            "seeds": 4,
+            "late": {"max_epochs": LATE, "seed": [0, 1, 2, 3]},
             "curvature": {"width": [64], "learning_rate": [0.02, 0.1]},
         },
     ),
