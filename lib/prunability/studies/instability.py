@@ -98,7 +98,7 @@ PROFILES = {
                 "seed": [0, 1, 2],
             },
             "late": {"max_epochs": LATE, "seed": [0, 1, 2, 3]},
-            "curvature": {"width": [32], "learning_rate": [0.05, 0.2]},
+            "curvature": {"width": [32], "learning_rate": [0.2, 0.8]},
         },
         made_here=True,
     ),
