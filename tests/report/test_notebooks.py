@@ -45,6 +45,7 @@ MOST_WORDS = {
     "04_sparse_networks": 2000,
     "05_flatness_and_margins": 1700,
     "06_simplicity_bias": 1700,
+    "07_noise_and_instability": 1700,
 }
 
 

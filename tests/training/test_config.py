@@ -20,11 +20,12 @@ def changed(content: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
         "checksum": "0" * 64, "precision": "float32", "kind": "nin", "version": VERSION, "momentum": 0.5,
         "dropout": 0.3, "label_noise": 0.2, "batch_size": 7, "optimiser": "adam",
         "augmentation": True, "stop_at_target": False, "shuffled": "simple", "adversarial": 0.1,
+        "label_smoothing": 0.1, "temporal_smoothing": 0.2,
     }  # fmt: skip
     part = content
     for name in path[:-1]:
         part = part[name]
-    value: Any = part.get(path[-1])
+    value: Any = part.get(path[-1], 0)
     part[path[-1]] = other[path[-1]] if path[-1] in other else value + (1 if isinstance(value, int) else 0.5)
     return content
 
@@ -73,6 +74,13 @@ def test_is_frozen(small_run: RunConfig) -> None:
         ("data", "label_noise", 1.5),
         ("data", "checksum", "digits"),
         ("data", "n_train", 0),
+        ("training", "label_smoothing", 1.0),
+        ("training", "label_smoothing", -0.1),
+        ("training", "temporal_smoothing", 1.0),
+        ("training", "confidence_penalty", -0.1),
+        ("training", "confidence_penalty", float("inf")),
+        ("training", "warmup_epochs", -1),
+        ("training", "warmup_epochs", 10_000),
     ],
 )
 def test_bad_values_are_refused(small_run: RunConfig, part: str, name: str, value: object) -> None:

@@ -22,6 +22,8 @@ from prunability.training.fleet import train_fleet
 from prunability.training.loop import train
 
 DROPOUT = {"nin": {"dropout": 0.2}}
+# With one of the optimisers what else a step may have: a memory, and a rate that rises.
+OPTIONS: dict[str, dict[str, Any]] = {"sgd": {}, "adam": {"temporal_smoothing": 0.3, "warmup_epochs": 1}}
 
 
 class Recorded(TorchDispatchMode):
@@ -84,6 +86,7 @@ def runs_of(base: RunConfig, optimiser: str) -> list[RunConfig]:
             "max_epochs": epochs,
             "target_loss": 1e-9,
             "learning_rate": 0.01,
+            **OPTIONS[optimiser],
         }
         runs.append(RunConfig.model_validate(content | {"seed": seed}))
     return runs
@@ -118,6 +121,7 @@ def test_captured_steps_of_one_network_are_those_launched_one_by_one(
 ) -> None:
     """Weights, BatchNorm's statistics and the course, also where it goes on from a checkpoint."""
     rules = {"optimiser": optimiser, "learning_rate": 0.01, "augmentation": True, "target_loss": 1e-9}
+    rules |= OPTIONS[optimiser]
     run = altered(small_run, precision="bfloat16" if kind == "nin" else "float32", max_epochs=2, **rules)
     run = run.model_copy(update={"network": small_network(kind, 3, 2).model_copy(update=DROPOUT.get(kind, {}))})
     data, path = prepare(digits, run.data, torch.device("cpu"), torch.float32), tmp_path / "checkpoint"

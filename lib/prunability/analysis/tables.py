@@ -35,7 +35,8 @@ def runs_table(records: Sequence[Record]) -> pd.DataFrame:
     rows, known = [], all_measures()
     for record in records:
         network = record.config.network.model_dump(exclude={"kind"})
-        training = record.config.training.model_dump()
+        rules = record.config.training
+        training = {name: getattr(rules, name) for name in type(rules).model_fields}
         result = record.result
         values = {
             name: value

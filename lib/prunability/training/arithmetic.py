@@ -18,7 +18,7 @@ from torch import Tensor
 import prunability
 from prunability.data.dataset import DataConfig, Dataset
 from prunability.foundation.seeding import generator
-from prunability.training.config import RunConfig, TrainingConfig
+from prunability.training.config import LOSS, RunConfig, TrainingConfig
 from prunability.training.fleet import CHUNK, Fleet
 from prunability.training.loop import DTYPES
 
@@ -90,7 +90,7 @@ def fleets_agree(config: RunConfig, data: Dataset) -> bool:
     Tried on copies of one network: a step, and the logits after it. The answer hangs on the machine, on what all
     networks of a fleet share, and on the numbers and shape of the images.
     """
-    rules = config.training.model_dump(include={"optimiser", "batch_size", "precision", "adversarial"})
+    rules = config.training.model_dump(include={"optimiser", "batch_size", "precision", "adversarial"} | LOSS)
     plain = RunConfig(
         data=DataConfig(checksum="0" * 64, n_train=config.training.batch_size),
         network=config.network.model_copy(update={"dropout": 0.0} if config.dropout else {}),
@@ -116,7 +116,7 @@ def _agree(config: RunConfig, image: tuple[int, ...], classes: int, parts: tuple
         fleet.network.train()
         unmoved = torch.empty(copies, batch, 0, dtype=torch.int64)
         keys = torch.zeros(copies, 1, 2, dtype=torch.int32)
-        yield fleet.step(torch.arange(batch).expand(copies, -1), keys, unmoved)
+        yield fleet.step(torch.arange(batch).expand(copies, -1), keys, unmoved, torch.ones(copies))
         yield fleet.weights
         for part in parts:
             for some in images[:CHUNK].split(part)[:TRIES]:

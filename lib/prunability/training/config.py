@@ -22,7 +22,7 @@ from prunability.training.origin import Origin, Ticket, before, begins, purpose
 VERSION, EARLIEST = 3, 2
 
 
-def _is_zero(value: object) -> bool:
+def _is_off(value: float) -> bool:
     return value == 0
 
 
@@ -40,7 +40,7 @@ class MLPConfig(Frozen):
 
     kind: Literal["mlp"] = "mlp"
     width: Count
-    linear_layers: Annotated[int, Field(ge=0)] = Field(default=0, exclude_if=_is_zero)
+    linear_layers: Annotated[int, Field(ge=0)] = Field(default=0, exclude_if=_is_off)
 
 
 class ResNetConfig(Frozen):
@@ -63,12 +63,18 @@ NETWORKS: Mapping[str, type[NetworkConfig]] = {
 }
 
 
+# Where it is 0, and so off, no part of what is written and hashed.
+Option = Annotated[float, Field(ge=0, lt=1, exclude_if=_is_off)]
+
+
 class TrainingConfig(Frozen):
     """Constant learning rate, to a target cross-entropy or, without stopping there, for a number of epochs.
 
     ``momentum`` is SGD's, and Adam's β₁ (its β₂ is 0.999). ``augmentation`` is a random crop after padding by
     an eighth of the size, and a random horizontal flip. ``adversarial`` is how far, in parts of a pixel's range,
-    images are moved in training to raise their loss; 0 for not at all, and then it is not written or hashed.
+    images are moved in training to raise their loss. ``label_smoothing``, ``confidence_penalty`` and
+    ``temporal_smoothing`` change what a step minimises (:mod:`prunability.training.losses`), ``warmup_epochs`` how
+    fast it begins (:mod:`prunability.training.warmup`). What is 0 of these is not written or hashed.
     """
 
     optimiser: Literal["sgd", "adam"] = "sgd"
@@ -81,7 +87,24 @@ class TrainingConfig(Frozen):
     stop_at_target: bool = True
     max_epochs: Count = 300
     precision: Literal["float32", "bfloat16", "float64"] = "float32"
-    adversarial: NonNegative = Field(default=0.0, exclude_if=_is_zero)
+    adversarial: Annotated[NonNegative, Field(exclude_if=_is_off)] = 0.0
+    label_smoothing: Option = 0.0
+    confidence_penalty: Annotated[NonNegative, Field(exclude_if=_is_off)] = 0.0
+    temporal_smoothing: Option = 0.0
+    warmup_epochs: Annotated[int, Field(ge=0, exclude_if=_is_off)] = 0
+
+    @model_validator(mode="after")
+    def _label_counts(self) -> "TrainingConfig":
+        if (others := self.label_smoothing + self.temporal_smoothing) >= 1:
+            raise ValueError(f"label_smoothing and temporal_smoothing: {others:g} together, it must be less than 1")
+        return self
+
+    @model_validator(mode="after")
+    def _warms_up_in_time(self) -> "TrainingConfig":
+        # One of fixed length may be the beginning of a longer one.
+        if self.stop_at_target and self.warmup_epochs > self.max_epochs:
+            raise ValueError(f"warmup_epochs {self.warmup_epochs} exceeds max_epochs {self.max_epochs}")
+        return self
 
 
 def hash_of(text: bytes) -> str:
@@ -91,6 +114,8 @@ def hash_of(text: bytes) -> str:
 
 # What only says when a training ends: a longer one begins as the shorter one does, draw by draw.
 ENDS = {"target_loss", "stop_at_target", "max_epochs"}
+# What changes a step's loss.
+LOSS = {"label_smoothing", "confidence_penalty", "temporal_smoothing"}
 
 
 def _is_none(value: object) -> bool:
@@ -195,5 +220,5 @@ def shape_of(config: RunConfig) -> str:
     """What the networks of a fleet have in common; all else may differ from network to network."""
     network = config.network.model_dump(exclude={"dropout"})
     rules = config.training
-    same = rules.model_dump(include={"optimiser", "batch_size", "augmentation", "precision", "adversarial"})
+    same = rules.model_dump(include={"optimiser", "batch_size", "augmentation", "precision", "adversarial"} | LOSS)
     return json.dumps([config.data.model_dump(), network, same], sort_keys=True)

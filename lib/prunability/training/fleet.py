@@ -13,14 +13,15 @@ from torch.nn import functional as F
 
 from prunability.data.dataset import Dataset
 from prunability.training import checkpoints
-from prunability.training.attack import TrainingAttack, step_keys
-from prunability.training.augmentation import augmented, moves
+from prunability.training.attack import TrainingAttack
+from prunability.training.augmentation import augmented
 from prunability.training.checkpoints import EPOCHS_LEFT, OutOfTimeError, Place, keep, resume
 from prunability.training.config import RunConfig, shape_of
 from prunability.training.course import Course, Result, cross_entropies, parts
 from prunability.training.cuda_graph import Captured, capture, captures
 from prunability.training.dropout import dropout_mask, places
-from prunability.training.loop import DTYPES, Starts, State, batches, begun, build, evaluation_batch, no_starts
+from prunability.training.loop import DTYPES, Starts, State, begun, build, draws_of, evaluation_batch, no_starts
+from prunability.training.losses import MEMORY, first_memory, objective
 from prunability.training.stopping import judge
 from prunability.training.updates import stacked, update
 
@@ -117,7 +118,8 @@ class Fleet:
         count = 2 if config.training.optimiser == "adam" else 1
         self.moments = [torch.empty_like(self.weights) for _ in range(count)]
         self.taken = torch.empty(0, 1, dtype=torch.float64, device=self.device)
-        self.buffers = {name: tensor[None][:0] for name, tensor in self.network.named_buffers()}
+        self.memory = first_memory(config.training, data.train_labels, data.classes)
+        self.buffers = {name: t[None][:0] for name, t in (*self.network.named_buffers(), *self.memory.items())}
 
     def enter(
         self, configs: Sequence[RunConfig], checkpoint: Place | None = None, starts: Starts = no_starts
@@ -130,7 +132,7 @@ class Fleet:
             state, mask = begun(config, self.shape, self.data.classes, starts)
             initial = {name: tensor.clone() for name, tensor in state.items()}
             self.members.append(Member(config, initial, Course(config), mask))
-            states.append(state)
+            states.append(state | self.memory)
         fresh = torch.stack([torch.cat([state[name].flatten() for name in self.parts]) for state in states])
         self.weights = torch.cat([self.weights, fresh.to(self.device)])
         zeros = torch.zeros_like(fresh, device=self.device)
@@ -204,13 +206,9 @@ class Fleet:
         self.step(*(draw[:, 0] for draw in self._draws()))
 
     def _draws(self) -> list[Tensor]:
-        """Each member's order of examples, keys of noise and moves of an epoch, [M, steps, ...]."""
-        draws = []
-        for config, epoch in ((member.config, member.course.epoch) for member in self.members):
-            steps = len(order := batches(config, epoch))
-            keys = step_keys(config, epoch, steps, len(self.numbers))
-            draws.append((order, keys, moves(config, epoch, steps, self.shape)))
-        return [torch.stack(kind).to(self.device) for kind in zip(*draws, strict=True)]
+        """What :func:`draws_of` says of each member's epoch, [M, steps, ...]."""
+        own = [draws_of(m.config, m.course.epoch, len(self.numbers), self.shape) for m in self.members]
+        return [torch.stack(kind).to(self.device) for kind in zip(*own, strict=True)]
 
     def _part(self, draws: Sequence[Tensor], *, whole: bool) -> None:
         """Take the steps that these are the draws of, [M, steps, ...] each, and judge the networks."""
@@ -241,31 +239,33 @@ class Fleet:
             [functional_call(self.network, chosen, (part,)).mT for part in last.split(size, -1)], dim=1
         )
 
-    def step(self, index: Tensor, keys: Tensor, moved: Tensor) -> Tensor:
+    def step(self, index: Tensor, keys: Tensor, moved: Tensor, pace: Tensor) -> Tensor:
         """One step of every network on the examples at ``index`` [M, B]; returns their losses [M, B].
 
-        ``keys`` [M, layers, 2] are those of noise, ``moved`` [M, B, 3] say how the examples are
-        augmented. On a GPU the step is captured as a graph when it is first taken, and then replayed; where it
-        cannot be, its kernels are launched one by one.
+        ``keys`` [M, layers, 2] are those of noise, ``moved`` [M, B, 3] say how the examples are augmented, ``pace``
+        [M] multiplies learning rates. On a GPU the step is captured as a graph when it is first taken, and then
+        replayed; where it cannot be, its kernels are launched one by one.
         """
         if self.captures and self.captured is None:
             state = [self.weights, self.taken, *self.moments, *self.buffers.values()]
-            self.captured = capture(self._step, state, index, keys, moved)
+            self.captured = capture(self._step, state, index, keys, moved, pace)
             self.captures = self.captured is not None
-        return (self.captured or self._step)(index, keys, moved)
+        return (self.captured or self._step)(index, keys, moved, pace)
 
-    def _step(self, index: Tensor, keys: Tensor, moved: Tensor) -> Tensor:
+    def _step(self, index: Tensor, keys: Tensor, moved: Tensor, pace: Tensor) -> Tensor:
         x = augmented(self.data.train_images[index.flatten()], moved.flatten(0, 1))
         labels = self.data.train_labels[index]
         masks = [dropout_mask(keys[:, layer], self.dropout, numbers) for layer, numbers in enumerate(self.numbers)]
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
             x = self.attack(self.network, x.unflatten(0, index.shape).movedim(1, -1), labels, keys)
-            losses = F.cross_entropy(self.network(x, masks), labels, reduction="none")
-        found = torch.autograd.grad(losses.mean(dim=1).sum(), list(self.network.parameters()))
+            outputs = self.network(x, masks)
+            losses = F.cross_entropy(outputs, labels, reduction="none")
+            costs = objective(self.members[0].config.training, outputs, losses, self.buffers.get(MEMORY), index)
+        found = torch.autograd.grad(costs.mean(dim=1).sum(), list(self.network.parameters()))
         gradient = torch.cat([part.flatten(1) for part in found], dim=1)
         if self.mask is not None:
             gradient.mul_(self.mask)
-        update(self.weights, gradient, self.moments, self.taken, self.rate, self.decay, self.factor)
+        update(self.weights, gradient, self.moments, self.taken, self.rate * pace[:, None], self.decay, self.factor)
         return losses.detach()
 
     def _bind(self) -> None:

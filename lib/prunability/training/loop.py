@@ -22,8 +22,10 @@ from prunability.training.config import RunConfig, TrainingConfig
 from prunability.training.course import Course, Result, cross_entropies, parts
 from prunability.training.cuda_graph import Replayed, captures
 from prunability.training.dropout import dropout_mask, places
+from prunability.training.losses import MEMORY, first_memory, objective
 from prunability.training.networks import Network, make_network
 from prunability.training.stopping import judge
+from prunability.training.warmup import pace
 
 # Pixels of the images evaluated together: on a CPU so few that their activations stay in its cache. With
 # gradients, which keep the activations, half of that.
@@ -87,8 +89,8 @@ def train(
     a training that was killed goes on from it: bit for bit on a CPU, to rounding on a GPU. ``until`` is the
     time, by :func:`time.monotonic`, at which it stops to go on another day.
 
-    SGD with momentum or Adam, constant learning rate, weight decay (L2) on every parameter; an epoch uses as
-    many full batches as there are. :class:`Course` says when it stops. Forward passes of the
+    SGD with momentum or Adam, constant learning rate once warm, weight decay (L2) on every parameter; an epoch uses
+    as many full batches as there are. :class:`Course` says when it stops. Forward passes of the
     training steps run in the configuration's precision; every evaluation runs in float32, in float64 if
     that is the precision. ``starts`` say where a run with an origin begins; weights that are masked there stay 0.
 
@@ -102,10 +104,12 @@ def train(
     initial = _copy(network)
     course = Course(config)
     optimiser = optimiser_of(network, config.training)
-    if checkpoint is not None and (kept := resume(checkpoint, config, course, ("network", "optimiser"))):
+    memory = first_memory(config.training, data.train_labels, data.classes)
+    if checkpoint is not None and (kept := resume(checkpoint, config, course, ("network", "optimiser", *memory))):
         network.load_state_dict(kept["network"])
         optimiser.load_state_dict(kept["optimiser"])
-    step, written = _step_of(network, optimiser, mask, config, data), time.monotonic()
+        memory = {name: kept[name].to(device) for name in memory}
+    step, written = _step_of(network, optimiser, mask, memory.get(MEMORY), config, data), time.monotonic()
     while course.status is None:
         start = time.monotonic()
         for index, losses, whole in _parts(network, step, config, data, course):
@@ -115,7 +119,7 @@ def train(
         late = now + EPOCHS_LEFT * (now - start) > until
         if course.status is None and checkpoint is not None and (late or now - written > checkpoints.EVERY):
             reached = {"network": network.state_dict(), "optimiser": optimiser.state_dict()}
-            keep(checkpoint, config, course, reached)
+            keep(checkpoint, config, course, reached | memory)
             written = now
         if course.status is None and late:
             raise OutOfTimeError
@@ -142,10 +146,22 @@ def batches(config: RunConfig, epoch: int) -> Tensor:
     return order[: count // batch * batch].view(-1, batch)
 
 
+def draws_of(config: RunConfig, epoch: int, layers: int, image: torch.Size) -> tuple[Tensor, ...]:
+    """What each step of an epoch is drawn by, [steps, ...]: examples, keys of noise, moves, and the rate's pace."""
+    steps = len(order := batches(config, epoch))
+    keys = step_keys(config, epoch, steps, layers)
+    return order, keys, moves(config, epoch, steps, image), pace(config, epoch, steps)
+
+
 def _step_of(
-    network: Network, optimiser: torch.optim.Optimizer, mask: State, config: RunConfig, data: Dataset
+    network: Network,
+    optimiser: torch.optim.Optimizer,
+    mask: State,
+    memory: Tensor | None,
+    config: RunConfig,
+    data: Dataset,
 ) -> Callable[..., Tensor]:
-    """A step on the examples at an index [B], with their :func:`step_keys` [layers, 2] and moves [B, 3].
+    """A step on the examples at an index [B], with :func:`step_keys` [layers, 2], moves [B, 3] and pace [].
 
     It returns their losses [B]. On a GPU it is captured as a graph once the optimiser has, by a first step, what it
     keeps. Weights that the ``mask`` names as 0 have no gradient: from 0 neither optimiser moves them then.
@@ -158,18 +174,21 @@ def _step_of(
     lowered, attack = config.training.precision == "bfloat16", TrainingAttack(config, data, fleet=False)
     masked = [(network.get_parameter(name), own.to(images)) for name, own in mask.items()]
 
-    def step(index: Tensor, keys: Tensor, moved: Tensor) -> Tensor:
+    def step(index: Tensor, keys: Tensor, moved: Tensor, pace: Tensor) -> Tensor:
         masks = [dropout_mask(key[None], rates, numbers)[0] for key, numbers in zip(keys, kept, strict=False)]
         with torch.autocast(device.type, torch.bfloat16, enabled=lowered):
             x = attack(network, augmented(images[index], moved), labels[index], keys[None])
             outputs = network(x, masks)
             own = F.cross_entropy(outputs, labels[index], reduction="none")
+            costs = objective(config.training, outputs, own, memory, index)
         optimiser.zero_grad()
-        own.mean().backward()
+        costs.mean().backward()
         for parameter, left in masked:
             assert parameter.grad is not None
             parameter.grad.mul_(left)
         for group in optimiser.param_groups:
+            if config.training.warmup_epochs:  # a tensor, for a captured step to read anew
+                group["lr"] = pace * config.training.learning_rate
             if "capturable" in group:  # Adam's, which does the same, but wants to be told when it is captured
                 group["capturable"] = on_gpu and torch.cuda.is_current_stream_capturing()
         optimiser.step()
@@ -177,7 +196,8 @@ def _step_of(
 
     def state() -> list[Tensor]:
         of_optimiser = (tensor for own in optimiser.state.values() for tensor in own.values())
-        return [*network.state_dict().values(), *(tensor for tensor in of_optimiser if tensor is not None)]
+        beside = (tensor for tensor in (*of_optimiser, memory) if tensor is not None)
+        return [*network.state_dict().values(), *beside]
 
     return Replayed(step, state) if captures(device) else step
 
@@ -189,14 +209,14 @@ def _parts(
     nats, both [steps, batch] on the CPU, and whether it was the last. In between the network may be evaluated.
     """
     image, device = data.train_images.shape[1:], data.train_images.device
-    epoch = course.epoch
-    order = batches(config, epoch)
     layers = len(network.dropout_shapes(image)) if config.dropout else 0
-    keys = step_keys(config, epoch, len(order), layers).to(device)
-    moved = moves(config, epoch, len(order), image).to(device)
+    order, *others = draws_of(config, course.epoch, layers, image)
+    keys, moved, rates = (own.to(device) for own in others)
+    if device.type == "cuda":  # whose optimisers read a learning rate in float32
+        rates = rates.float()
     for part in parts(len(order), close=course.close):
         network.train()
-        draws = zip(order[part].to(device), keys[part], moved[part], strict=True)
+        draws = zip(order[part].to(device), keys[part], moved[part], rates[part], strict=True)
         yield order[part], torch.stack([step(*own) for own in draws]).cpu(), part.stop == len(order)
         if course.status is not None:
             return
