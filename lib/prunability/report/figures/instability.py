@@ -30,6 +30,7 @@ def agreement(ax: Axes, points: pd.DataFrame) -> None:
         look: dict[str, Any] = {"color": COLOURS[number], "marker": MARKERS[number], "ms": 3, "lw": 0.8}
         ax.errorbar(means["one_run"], means["mean"], means["sem"], label=str(option), **look)
     ax.set(xlabel="over late epochs of one run (nats)", ylabel="over other seeds (nats)", title="label entropy of test points")
+    parts.legend_over(ax, parts.labelled(ax))
     parts.describe(ax, "Mean label entropy over other seeds of test points with the same label entropy over late epochs.")
 
 
@@ -75,6 +76,6 @@ def curvature(axes: Sequence[Axes], table: pd.DataFrame) -> None:
         parts.count_ticks(ax.xaxis)
     for ax in axes[table["learning_rate"].nunique() :]:
         ax.remove()
-    axes[0].set_ylabel("λ_max of the Hessian (nats)")
+    axes[0].set_ylabel("largest eigenvalue λ (nats)")
     parts.legend_over(axes[0], parts.labelled(axes[0]))
     parts.describe(axes[0], "Largest eigenvalue of the Hessian against steps, with and without warm-up, and its limit.")
