@@ -405,3 +405,13 @@ def test_only_figures_needs_jupyter() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_notebook_of_images_in_two_parts_is_left_out_of_those_on_others() -> None:
+    chosen = notebooks.sources([], "smoke")
+    (parts,) = [path for path in chosen if path.stem == "06_simplicity_bias"]
+    for data in ("", "lms-3"):
+        assert notebooks._fitting(chosen, "smoke", data) == chosen
+    assert notebooks._fitting(chosen, "smoke", "digits") == [path for path in chosen if path != parts]
+    # Asked for alone it is refused, by the study.
+    assert notebooks._fitting([parts], "smoke", "digits") == [parts]

@@ -110,7 +110,8 @@ def execute(notebooks: Sequence[Path], values: Mapping[str, Any], workers: int =
     for path in notebooks:
         for study in having(profile, studies_of(path)):
             checked[study] = validate(study, dict(values), strict=False)
-    notebooks = _fitting(_there(notebooks, next(iter(checked.values()))), profile, str(values.get("data", "")))
+    there, data = _there(notebooks, next(iter(checked.values()))), str(values.get("data", ""))
+    notebooks = _fitting(there, profile, data)
     checked = {study: checked[study] for path in notebooks for study in having(profile, studies_of(path))}
     folder = next(iter(checked.values())).place(publishing=True)
     executions = {study: parameters.execution(workers) for study, parameters in checked.items()}
@@ -126,6 +127,8 @@ def execute(notebooks: Sequence[Path], values: Mapping[str, Any], workers: int =
             refused.append(str(error))
     if refused:
         raise PrunabilityError("\n".join(dict.fromkeys(refused)))
+    for path in set(there) - set(notebooks):
+        print(f"left out: {path.name}: {data} is not made of two parts", file=sys.stderr, flush=True)
     writable(folder / "notebooks", "figures")
     for study, execution in executions.items():
         gather(opened[study], execution, stored.get(study))
@@ -151,10 +154,8 @@ def _there(notebooks: Sequence[Path], parameters: Parameters) -> Sequence[Path]:
 
 
 def _fitting(notebooks: Sequence[Path], profile: str, data: str) -> Sequence[Path]:
-    """Those whose studies can be put to the images that are asked for, if there are such; others are named."""
+    """Those whose studies can be put to the images that are asked for; all if none can, which then say so."""
     kept = [p for p in notebooks if all(fits(study, profile, data) for study in having(profile, studies_of(p)))]
-    for path in set(notebooks) - set(kept) if kept else ():
-        print(f"left out: {path.name}: {data} is not made of two parts", file=sys.stderr, flush=True)
     return kept or notebooks
 
 
