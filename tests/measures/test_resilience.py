@@ -21,7 +21,7 @@ from prunability.data.images import ImageSet
 from prunability.foundation.seeding import generator
 from prunability.measures import REGISTRY, Estimated, TrainedRun, take
 from prunability.measures.own import OwnNetwork
-from prunability.measures.resilience import DRAWS, SIGMA, spreads
+from prunability.measures.resilience import DRAWS, SIGMA, disturbed_examples, spreads
 from prunability.training.config import CNNConfig, NiNConfig
 from prunability.training.layers import ReLU
 from prunability.training.loop import EVALUATION_PIXELS
@@ -98,13 +98,27 @@ def test_the_rise_by_hand(architecture: str, name: str, request: pytest.FixtureR
     assert found.standard_error == pytest.approx(math.sqrt(one) / count, rel=1e-6)
 
 
+def test_the_standard_error_of_some_examples_is_that_of_two_stages(
+    mlp: TrainedRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a third of them: that of examples, less what is drawn of all, and that of draws."""
+    monkeypatch.setattr("prunability.measures.resilience.EXAMPLES", 20)
+    run = replace(mlp)
+    rises = np.array(rises_by_hand(run, INPUTS))[disturbed_examples(run)]
+    found = take(INPUTS, run)
+    assert found.values[INPUTS] == pytest.approx(rises.mean(), rel=1e-6)
+    between = rises.mean(axis=1).var(ddof=1) / 20 * (1 - 20 / 60)
+    within = rises.var(axis=1, ddof=1).mean() / (20 * DRAWS) * (20 / 60)
+    assert found.standard_errors[INPUTS] == pytest.approx(math.sqrt(between + within), rel=1e-6)
+
+
 @pytest.mark.parametrize("name", [INPUTS, ACTIVATIONS])
 def test_the_standard_error_covers_other_examples_and_draws(
     trained: TrainedRun, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("prunability.measures.resilience.EXAMPLES", 60)
     values, errors = [], []
-    for seed in range(40):
+    for seed in range(30):
         run = replace(trained, config=trained.config.model_copy(update={"seed": seed}))
         run.cache.clear()
         taken = take(name, run)
