@@ -1,6 +1,7 @@
 """Anybody's network: the answers of the exhaustive scan, of our own networks' measures, and clear refusals."""
 
 import math
+import warnings
 from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
@@ -158,6 +159,11 @@ def test_any_small_network_any_pruner(seed: int, grid: int, pruner: Any, epsilon
 X, Y = torch.zeros(4, 8), torch.zeros(4, dtype=torch.int64)
 TIED = nn.Sequential(nn.Linear(8, 8, bias=False), nn.Linear(8, 8, bias=False))
 TIED[1].weight = TIED[0].weight
+with warnings.catch_warnings(action="ignore"):
+    SCRIPTED = torch.jit.script(nn.Linear(8, 3)).eval()
+RAGGED = [(X, Y), (X[:, :4], Y)]
+BROKEN = torch.zeros(40, 8)
+BROKEN[30, 0] = math.inf
 BAD: list[tuple[str, str, Callable[[], object]]] = [
     ("no module", "a torch module is needed, this is a str", lambda: pr.prunability("net", X, Y)),  # type: ignore[arg-type]
     ("training", r"training mode: call its eval\(\)", lambda: pr.prunability(Curved(), X, Y)),
@@ -172,7 +178,65 @@ BAD: list[tuple[str, str, Callable[[], object]]] = [
     ("uint8", "images are torch.uint8, the network's weights torch.float32", lambda: ask(X.to(torch.uint8), Y)),
     ("NaN", "the training loss is nan", lambda: ask(X * math.nan, Y)),
     ("triples", "pairs of images and labels, all tensors", lambda: ask([(X, Y, Y)], None)),
-    ("empty loader", "pairs of images and labels, all tensors", lambda: ask([], None)),
+    ("empty loader", "there are no images: pairs of images and labels", lambda: ask([], None)),
+    ("empty data set", "there are no images", lambda: ask(DataLoader(TensorDataset(X[:0], Y[:0])), None)),
+    (
+        "ragged loader",
+        r"images must be batches.*found \[4, 4\] .* and \[4, 8\]",
+        lambda: ask([(X, Y), (X[:, :4], Y)]),
+    ),
+    ("loader of one", r"labels must be batches \[N, ...\].*found \[\]", lambda: ask([(X, Y[0])])),
+    ("two dtypes", "of one shape and dtype, found .*32 and .*64", lambda: ask([(X, Y), (X.double(), Y)])),
+    ("one hot", r"labels must be \[N\].*found \[4, 3\]", lambda: ask(X, F.one_hot(Y, 3))),
+    ("true or false", "labels must be whole numbers.*these are torch.bool", lambda: ask(X, Y > 0)),
+    ("one number", r"labels must be \[N\] for images \[\]", lambda: ask(X[0, 0], Y)),
+    (
+        "wrong shape",
+        r"evaluated on images \[7\], each float32 \(RuntimeError: ",
+        lambda: ask(X[:, :7], Y),
+    ),
+    (
+        "double",
+        "images are torch.float64, the network's weights torch.float32",
+        lambda: ask(X.double(), Y),
+    ),
+    (
+        "one infinite image",
+        "loss is nan: .* not for 1 of 40 images",
+        lambda: ask(BROKEN, Y.repeat(10)),
+    ),
+    ("NaN weights", "the training loss is nan", lambda: of(lambda logits: logits * math.nan)),
+    ("a tuple", "must be logits.*these are a tuple: wrap the network", lambda: of(lambda logits: (logits, logits))),
+    ("a dictionary", "must be logits.*these are a dict: wrap", lambda: of(lambda logits: {"logits": logits})),
+    ("one class", r"2 or more, these are \[4, 1\] for 4 images", lambda: of(lambda logits: logits[:, :1])),
+    ("no classes", r"2 or more, these are \[4\]", lambda: of(lambda logits: logits[:, 0])),
+    ("classes", "must be logits.*these are torch.int64", lambda: of(lambda logits: logits.long())),
+    (
+        "probabilities",
+        "these are probabilities: leave out the softmax",
+        lambda: of(lambda logits: logits.softmax(1)),
+    ),
+    ("random", "other outputs each time.*dropout as a module", lambda: of(F.dropout)),
+    ("no module of ours", "wrapped in a DataParallel: give the module", lambda: of(F.relu, nn.DataParallel)),
+    ("scripted", "wrapped in a .*ScriptModule", lambda: pr.prunability(SCRIPTED, X, Y)),
+    ("lazy", r"1.weight of the network is not yet initialised", lambda: of(F.relu, with_lazy)),
+    ("no values", r"one.weight of the network has no values", lambda: of(F.relu, lambda net: net.to("meta"))),
+    ("a part in training", "training mode in its part two: call", lambda: of(F.relu, with_training)),
+    (
+        "another start",
+        "one.weight is missing there",
+        lambda: pr.measures_of(Curved().eval(), X, Y, initial=plain().eval()),
+    ),
+    (
+        "another start's shape",
+        r"initial network must be.*: one.weight is \[9, 8\] on cpu there, \[8, 8\] on cpu",
+        lambda: starting(of_width(9)),
+    ),
+    (
+        "a start in training",
+        "the initial network is in training mode: call",
+        lambda: starting(Curved()),
+    ),
     ("labels twice", "images are a list: give a tensor", lambda: ask([(X, Y)], Y)),
     ("numpy images", "images are a ndarray: give a tensor", lambda: ask(X.numpy(), Y)),
     ("numpy labels", "labels are a ndarray: give a tensor", lambda: ask(X, Y.numpy())),
@@ -193,6 +257,40 @@ BAD: list[tuple[str, str, Callable[[], object]]] = [
 
 def ask(images: Any = X, labels: Any = None, **options: Any) -> object:
     return pr.prunability(Curved().eval(), images, labels, **options)
+
+
+class Ending(Curved):
+    """Its logits, changed."""
+
+    def __init__(self, end: Callable[[Tensor], Any]) -> None:
+        super().__init__()
+        self.end = end
+
+    def forward(self, x: Tensor) -> Any:
+        return self.end(super().forward(x) + 1)
+
+
+def of(end: Callable[[Tensor], Any], wrap: Callable[[Any], nn.Module] = lambda net: net) -> object:
+    return pr.prunability(wrap(Ending(end).eval()), X, Y)
+
+
+def starting(initial: nn.Module) -> object:
+    return pr.measures_of(Curved().eval(), X, Y, initial=initial)
+
+
+def with_lazy(net: nn.Module) -> nn.Module:
+    return nn.Sequential(net, nn.LazyLinear(3)).eval()
+
+
+def with_training(net: nn.Module) -> nn.Module:
+    net.get_submodule("two").train()
+    return net
+
+
+def of_width(width: int) -> nn.Module:
+    net = Curved()
+    net.one, net.two = nn.Linear(8, width), nn.Linear(width, 3)
+    return net.eval()
 
 
 @pytest.mark.parametrize(("why", "call"), [case[1:] for case in BAD], ids=[case[0] for case in BAD])

@@ -1,11 +1,9 @@
 """Prunability, and every other measure, of anybody's trained network."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
 import pandas as pd
-import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -16,6 +14,7 @@ from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.seeding import generator
 from prunability.measures import structure
 from prunability.measures.base import REGISTRY, take
+from prunability.measures.given import Images, dataset, see_network, see_start, see_weights
 from prunability.measures.pruning import orders
 from prunability.measures.search import (
     HEADLINE,
@@ -25,7 +24,6 @@ from prunability.measures.search import (
     Tolerance,
     loss_curve,
     prunabilities,
-    prunable,
 )
 from prunability.measures.subject import Measurable, Training, UndefinedMeasureError
 from prunability.measures.variants import Variants
@@ -84,9 +82,6 @@ class OwnNetwork(Measurable):
 
     def piecewise_linear(self) -> None:  # noqa: D102
         structure.piecewise_linear(self.model)
-
-
-Images = Tensor | Iterable[tuple[Tensor, Tensor]]
 
 
 @defaults()
@@ -170,62 +165,16 @@ def _checked(
     model: nn.Module, images: Images, labels: Tensor | None, initial: nn.Module | None, seed: int
 ) -> OwnNetwork:
     """The network and its data, seen to be what is needed."""
-    for module in (model, initial):
-        if not isinstance(module, nn.Module) and module is not None:
-            raise PrunabilityError(f"a torch module is needed, this is a {type(module).__name__}")
-        if module is not None and module.training:
-            raise PrunabilityError("the network is in training mode: call its eval() first")
-    weights = prunable(model)
-    if not weights:
-        raise PrunabilityError("the network has no convolution and no linear weights that could be pruned")
-    own = dict(model.named_parameters(remove_duplicate=False))
-    if made := [name for name in weights if name not in own]:
+    like = see_weights(see_network(model))
+    if initial is not None:
+        see_start(initial, model)
+    run = OwnNetwork(dataset(model, like, images, labels), model, initial, seed)
+    if broken := int((~run.train_logits.isfinite()).any(1).sum()):
         raise PrunabilityError(
-            f"{made[0]} is no parameter but computed from others, by a mask or a normalisation: make it permanent "
-            "first (torch.nn.utils.prune.remove, remove_weight_norm, parametrize.remove_parametrizations)"
+            f"the training loss is {run.train_loss}: outputs must be finite, and are not for {broken} of "
+            f"{len(run.train_logits)} images"
         )
-    if len({weight.data_ptr() for weight in weights.values()}) < len(weights):
-        raise PrunabilityError("two layers of the network share one weight tensor, which is not pruned twice")
-    like = next(iter(weights.values()))
-    x, y = _examples(images, labels)
-    x, y = x.to(like.device), y.to(like.device)
-    if x.dtype != like.dtype:
-        raise PrunabilityError(f"images are {x.dtype}, the network's weights {like.dtype}: convert the images")
-    outputs = logits(model, x[:2])
-    if outputs.dim() != 2 or len(outputs) != min(2, len(x)):
-        raise PrunabilityError(f"outputs must be logits [N, classes], these are {list(outputs.shape)}")
-    if not 0 <= int(y.min()) <= int(y.max()) < outputs.shape[1]:
-        raise PrunabilityError(
-            f"labels must lie in 0 to {outputs.shape[1] - 1}, found {int(y.min())} to {int(y.max())}"
-        )
-    run = OwnNetwork(Dataset(outputs.shape[1], x, y, x[:0], y[:0]), model, initial, seed)
-    if not torch.tensor(run.train_loss).isfinite():
-        raise PrunabilityError(f"the training loss is {run.train_loss}: there is nothing to keep")
     return run
-
-
-def _examples(images: Images, labels: Tensor | None) -> tuple[Tensor, Tensor]:
-    if not isinstance(images, Tensor):
-        if labels is not None:
-            raise PrunabilityError(
-                f"images are a {type(images).__name__}: give a tensor; or pairs of images and labels, and no labels"
-            )
-        pairs = list(images) if isinstance(images, Iterable) else []
-        if not pairs or not all(_is_pair(pair) for pair in pairs):
-            raise PrunabilityError("pairs of images and labels, all tensors, are needed, as of a DataLoader")
-        images, labels = (torch.cat(part) for part in zip(*pairs, strict=True))
-    if labels is not None and not isinstance(labels, Tensor):
-        raise PrunabilityError(f"labels are a {type(labels).__name__}: give a tensor")
-    if labels is None or labels.dim() != 1 or len(labels) != len(images) or not len(images):
-        found = "none" if labels is None else list(labels.shape)
-        raise PrunabilityError(f"labels must be [N] for images {list(images.shape)}, found {found}")
-    if labels.is_floating_point():
-        raise PrunabilityError("labels must be whole numbers, the classes")
-    return images, labels.long()
-
-
-def _is_pair(found: object) -> bool:
-    return isinstance(found, list | tuple) and len(found) == 2 and all(isinstance(part, Tensor) for part in found)
 
 
 def _tolerance(tolerance: float | Tolerance) -> Tolerance:
