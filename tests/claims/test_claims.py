@@ -133,7 +133,7 @@ def test_c4_asks_nothing_where_there_is_no_success() -> None:
     assert found.verdict == "cannot decide"
     assert found.undecided.startswith("nothing to explain")
     missing = CLAIMS["C4"].judge(case(runs().assign(inverse_margin=np.nan)))
-    assert missing.undecided == "inverse squared margin undefined on 80 of 80 runs"
+    assert missing.undecided == "inverse squared margin no value on 80 of 80 runs"
 
 
 def test_c5_goes_every_way() -> None:

@@ -87,4 +87,4 @@ def test_figures(table: pd.DataFrame, tmp_path: object) -> None:
             plots.sign_error_shares([ax], {"weights": errors}, summary)
         style.save(figure, f"errors {size}", tmp_path, summary, PROVENANCE, "digits, n = 12")  # type: ignore[arg-type]
     assert errors.errors.shape[1] > 0
-    assert tables.usable(table, RANKED)[1]["compression_bound"] == "undefined on 40 of 40 runs"
+    assert tables.usable(table, RANKED)[1]["compression_bound"] == "no value on 40 of 40 runs"

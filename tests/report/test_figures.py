@@ -147,7 +147,7 @@ def test_measures_that_cannot_be_ranked_are_named(table: pd.DataFrame) -> None:
     broken["pacbayes_flatness"] = 1.0
     kept, why = tables.usable(broken, tables.ranked_measures())
     assert why == {
-        "inverse_margin": "undefined on 1 of 40 runs",
+        "inverse_margin": "no value on 1 of 40 runs",
         "pacbayes_flatness": "has the same value on all 40 runs",
     }
     assert set(kept) | set(why) == set(tables.ranked_measures())

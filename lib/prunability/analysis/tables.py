@@ -99,7 +99,7 @@ def usable(table: pd.DataFrame, names: Iterable[str]) -> tuple[list[str], dict[s
     missing, constant = (~np.isfinite(values)).sum(axis=0), (values == values[:1]).all(axis=0)
     for name, absent, same in zip(names, missing, constant, strict=True):
         if absent:
-            why[name] = f"undefined on {absent} of {len(table)} runs"
+            why[name] = f"no value on {absent} of {len(table)} runs"
         elif same:
             why[name] = f"has the same value on all {len(table)} runs"
         else:

@@ -140,7 +140,7 @@ def test_how_firm_a_verdict_is() -> None:
     ("key", "change", "words"),
     [
         ("C1", {HEADLINE_MEASURE: 0.5}, "has the same value on all"),
-        ("C2", {HEADLINE_MEASURE: np.nan}, "undefined on 80 of 80 runs"),
+        ("C2", {HEADLINE_MEASURE: np.nan}, "no value on 80 of 80 runs"),
         ("C4", {EXPLANATIONS["margin"]: np.nan}, all_measures()[EXPLANATIONS["margin"]].label),
         ("C4", {HEADLINE_MEASURE: np.random.default_rng(0).normal(size=80)}, "nothing to explain"),
         ("C5", {RIVAL: 1.0}, all_measures()[RIVAL].label),

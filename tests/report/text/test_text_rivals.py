@@ -55,7 +55,7 @@ def test_comparison(table: pd.DataFrame) -> None:
     assert f"{most['label']} adds most" in said
     assert f"{most['adds_to_prunability']:+.2f}" in said
     assert (
-        f"Left out: {all_measures()['compression_bound'].label} (undefined on {len(table)} of {len(table)}" in said
+        f"Left out: {all_measures()['compression_bound'].label} (no value on {len(table)} of {len(table)}" in said
     )
 
 
