@@ -29,8 +29,10 @@ from prunability.studies import open_study
 
 # What every process of a round has in its environment.
 MARK = "PRUNABILITY_KILLS"
-# Seconds: the longest a command takes, the longest an orphan lives, and the latest a kill comes.
+# Seconds: the longest a command takes, the longest an orphan lives, and the latest a kill comes at first.
 LONGEST, ORPHAN, LATEST = 600.0, 15.0, 25.0
+# Sweeps that may end before the kill came; the next one's comes in half the time.
+TRIES = 5
 
 
 def said_by(process: psutil.Process, words: str) -> bool:
@@ -43,7 +45,8 @@ def said_by(process: psutil.Process, words: str) -> bool:
 class Round:
     """One sweep in a store and a folder of its own, to be disturbed."""
 
-    def __init__(self, folder: Path, draw: random.Random) -> None:
+    def __init__(self, folder: Path, draw: random.Random, latest: float = LATEST) -> None:
+        self.latest = latest
         self.runs, self.temporary, self.draw, self.mark = folder / "runs", folder / "tmp", draw, uuid.uuid4().hex
         self.temporary.mkdir(parents=True)
         places = {"TMPDIR": self.temporary, "JUPYTER_RUNTIME_DIR": folder / "jupyter"}
@@ -79,10 +82,10 @@ class Round:
         return found
 
     def kill(self, victims: Callable[[], list[psutil.Process]], command: subprocess.Popen[str]) -> bool:
-        """Kill one of the victims at a random moment after there is one; False if the command ended before."""
+        """Kill one of the victims at a random moment after there is one; False where the command ended before."""
         while not victims() and command.poll() is None:
             time.sleep(0.1)
-        time.sleep(LATEST * self.draw.random() ** 2)
+        time.sleep(self.latest * self.draw.random() ** 2)
         while not (found := victims()) and command.poll() is None:
             time.sleep(0.1)
         if found:
@@ -107,7 +110,7 @@ def worker(here: Round, _: str) -> str:
     command = here.start(*SWEEP, "--workers", "2")
     killed = here.kill(lambda: here.alive("popen_loky_posix"), command)
     here.finish(command, 0)
-    return "a worker" if killed else "nobody"
+    return "a worker" if killed else ""
 
 
 def driver(here: Round, _: str) -> str:
@@ -117,7 +120,7 @@ def driver(here: Round, _: str) -> str:
     here.finish(command, -signal.SIGKILL, 0)
     here.gone()
     here.finish(here.start(*SWEEP, "--workers", "2"), 0)
-    return "the driver" if killed else "nobody"
+    return "the driver" if killed else ""
 
 
 def cluster(here: Round, scheduler: str) -> str:
@@ -127,7 +130,7 @@ def cluster(here: Round, scheduler: str) -> str:
     # A nanny's process starts a worker's.
     killed = here.kill(lambda: [p for p in own.children() if said_by(p, "spawn_main")], command)
     here.finish(command, 0)
-    return "a dask worker" if killed else "nobody"
+    return "a dask worker" if killed else ""
 
 
 def kernel(here: Round, _: str) -> str:
@@ -139,7 +142,7 @@ def kernel(here: Round, _: str) -> str:
     here.finish(command, 0, 2, -signal.SIGKILL)
     here.gone()
     here.finish(here.start(*DRAW), 0)
-    return f"{whose}" if killed else "nobody"
+    return whose if killed else ""
 
 
 def records(runs: Path) -> list[Record]:
@@ -166,8 +169,12 @@ def undisturbed(folder: Path) -> list[dict[str, Any]]:
 
 def disturbed(folder: Path, kind: Callable[[Round, str], str], scheduler: str, draw: random.Random) -> list[Any]:
     """What a sweep finds of which something is killed, which is printed."""
-    here = Round(folder, draw)
-    print(f"{kind.__name__}: killed {kind(here, scheduler)}", flush=True)
+    for number in range(TRIES):
+        here = Round(folder / str(number), draw, LATEST / 2**number)
+        if killed := kind(here, scheduler):
+            break
+    assert killed, "nothing was there to be killed"
+    print(f"{kind.__name__}: killed {killed}", flush=True)
     here.gone()
     left = [path.name for path in here.temporary.rglob("*")]
     assert not left, f"temporary files are left: {left}"
