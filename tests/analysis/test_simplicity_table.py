@@ -15,7 +15,8 @@ RELIANCE = key("reliance")
 
 def networks(**columns: list[Any]) -> pd.DataFrame:
     rows = {"width": [8] * 4, "seed": [0, 1, 2, 3], "kind": ["plain"] * 4, "layers": [0] * 4, "run": list("abcd")}
-    return pd.DataFrame(rows).assign(**columns)
+    others = dict.fromkeys(simplicity.OTHER_TOLERANCES.values(), 0.0)
+    return pd.DataFrame(rows).assign(**others, **columns)
 
 
 def test_errors_are_of_margins_below_zero() -> None:
@@ -47,7 +48,9 @@ def test_an_ensemble_adds_the_logits_of_consecutive_seeds() -> None:
 def test_pairs_are_of_one_width_and_seed() -> None:
     columns = {"prunability": [0.1, 0.2, 0.5, 0.4], "train_loss": [0.01, 0.02, 0.03, 0.05]}
     table = networks(kind=["plain", "plain", "forced", "forced"], seed=[0, 1, 1, 2], **columns)
-    (found,) = simplicity.pairs(table).to_dict("records")
+    *_, (label, name) = simplicity.OTHER_TOLERANCES.items()
+    (found,) = simplicity.pairs(table.assign(**{name: [0.1, 0.2, 0.05, 0.4]})).to_dict("records")
+    assert found[label] == pytest.approx(-0.15)
     assert found["seed"] == 1
     assert found["gain"] == pytest.approx(0.3)
     assert found["loss_gain"] == pytest.approx(0.01)

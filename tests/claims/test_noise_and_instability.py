@@ -10,6 +10,7 @@ import pytest
 from prunability.analysis.instability import OPTIONS
 from prunability.analysis.tables import sample_of
 from prunability.claims import NEIGHBOURS, Case, Finding
+from prunability.claims.instability import TRAINING
 from prunability.measures import HEADLINE_MEASURE
 from prunability.measures.probes import key
 
@@ -19,8 +20,8 @@ RNG = np.random.default_rng
 
 def judged(name: str, rows: list[dict[str, Any]], curves: Any = None, may_claim: bool = True) -> Finding:
     table = pd.DataFrame(rows)
-    if "setting" not in table:
-        table = table.assign(setting="one")
+    missing: dict[str, Any] = {"setting": "one", "train_error": 0.0} | dict.fromkeys(TRAINING, 0)
+    table = table.assign(**{column: value for column, value in missing.items() if column not in table})
     return NEIGHBOURS[name].judge(Case(table, sample_of(table, 0), (), may_claim, (), curves=curves or {}))
 
 
@@ -105,9 +106,11 @@ def test_i3(sign: int, verdict: str) -> None:
 )
 def test_i4(made: tuple[list[dict[str, Any]], dict[str, Any]], verdict: str) -> None:
     assert judged("I4", *made).verdict == verdict
-    table = pd.DataFrame(made[0]).assign(setting="one")
+    table = pd.DataFrame(made[0]).assign(setting="one", train_error=0.25)
     case = Case(table, sample_of(table, 0), (), True, (), curves=made[1])
-    assert len(NEIGHBOURS["I4"].beside(case)) == 4
+    beside = NEIGHBOURS["I4"].beside(case)
+    assert len(beside) == 6
+    assert [round(e.value, 4) for _, e in beside[:2]] == [0.25, 0.1015]
 
 
 def curved(end: float, top: float, warm: float) -> list[dict[str, Any]]:

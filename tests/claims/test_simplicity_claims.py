@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from prunability.analysis.simplicity import OTHER_TOLERANCES
 from prunability.claims import CLAIMS, NEIGHBOURS, Finding
 from prunability.claims.simplicity import case_of_networks
 from prunability.measures.probes import key
@@ -30,15 +31,16 @@ def case(
     right: float = 0.5,
 ) -> Any:
     """Networks of two widths: errors and gain, with a spread over seeds, and the share ensembles take right."""
-    rng, rows, curves = np.random.default_rng(0), [], {}
+    rng, rows, curves, names = np.random.default_rng(0), [], {}, OTHER_TOLERANCES.values()
     for kind in ("plain", "forced", "adversarial"):
         for width in (8, 16):
             for seed in range(seeds):
                 run, noise = f"{kind} {width} {seed}", spread * rng.normal()
                 error = {"plain": simple, "forced": 0.0, "adversarial": attacked}[kind] + noise
                 row = {"kind": kind, "width": width, "seed": seed, "run": run, "layers": 0, "train_loss": 0.01}
+                row["epochs"] = 4 if kind == "forced" else 1
                 row |= {"clean": clean if kind == "adversarial" else 0.0, "simple": error, "complex": hard + noise}
-                row |= {"prunability": 0.2 + (gain + noise) * (kind == "forced")}
+                row |= dict.fromkeys(["prunability", *names], 0.2 + (gain + noise) * (kind == "forced"))
                 rows.append(row | {"simple_share": 0.9, "complex_share": 0.1, "effective_rank": 2.0})
                 taken = np.where(np.arange(IMAGES) < right * IMAGES, 1.0, -1.0)
                 curves[run] = {key("reliance"): [1.0] * IMAGES + taken.tolist() + [1.0] * IMAGES}
@@ -114,4 +116,9 @@ def test_each_width_stands_beside_and_a_value_a_seed_is_drawn() -> None:
     assert criterion.estimate.value == pytest.approx(of_seeds.mean())
     assert of_seeds.min() < criterion.estimate.low < criterion.estimate.high < of_seeds.max()
     assert len(NEIGHBOURS["B2"].beside(found)) == 3
-    assert len(NEIGHBOURS["B3"].beside(found)) == 5
+    rows = dict(NEIGHBOURS["B3"].beside(found))
+    assert [rows[f"the same at {label}"].value for label in OTHER_TOLERANCES] == [
+        rows["the same at width 8"].value / 2 + rows["the same at width 16"].value / 2
+    ] * len(OTHER_TOLERANCES)
+    assert (rows["epochs of plain networks"].value, rows["epochs of forced networks"].value) == (1, 4)
+    assert len(rows) == 7 + len(OTHER_TOLERANCES)

@@ -122,6 +122,28 @@ class Unfollowed(Curved):
         return super().forward(x) if x.sum() > 0 else super().forward(x) * 2
 
 
+class Aside(Curved):
+    """It has a layer that it never uses, or only for some images, and a number for a temperature."""
+
+    def __init__(self, sometimes: bool) -> None:
+        super().__init__()
+        self.sometimes, self.aside, self.warmth = sometimes, nn.Linear(3, 3), nn.Parameter(torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = super().forward(x) * F.softplus(self.warmth)
+        return out + self.aside(out) * (x[:, :1] > 2) if self.sometimes and (x > 2).any() else out
+
+
+def test_a_layer_must_be_used_for_some_image() -> None:
+    """Else its weights would be pruned for nothing, and some measures would not know what to do with it."""
+    x, y = torch.randn(60, 8, generator=torch.Generator().manual_seed(1)).clamp(-1, 1), torch.arange(60) % 3
+    x[-1, 0] = 3.0
+    with pytest.raises(pr.PrunabilityError, match=r"^aside.weight is used for no output, .* its layer's place$"):
+        pr.prunability(Aside(sometimes=False).eval(), x, y)
+    assert 0 < pr.prunability(Aside(sometimes=True).eval(), x, y) <= 1
+    assert pr.measures_of(Aside(sometimes=True).eval(), x, y)["value"].notna().any()
+
+
 BEFORE = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(8), nn.Linear(8, 3))
 
 

@@ -249,3 +249,11 @@ def test_a_unit_that_never_changes_meets_no_noise() -> None:
     net.state_dict()["0.weight"][:5] = 0
     net.state_dict()["0.bias"][:5] = 3
     assert all((spread[:5] == 0).all() and (spread >= 0).all() for spread in spreads(own(net, x, y))[:1])
+
+
+def test_where_images_do_not_differ_nothing_is_said() -> None:
+    """A noise of no size would make any network the most resilient of all."""
+    net, x, y = plain(3)
+    run = own(net, torch.ones_like(x), y)
+    assert take(INPUTS, run).undefined == "all values of the images are the same"
+    assert take(ACTIVATIONS, run).undefined == "all images are the same"

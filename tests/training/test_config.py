@@ -79,7 +79,10 @@ def test_is_frozen(small_run: RunConfig) -> None:
         ("training", "temporal_smoothing", 1.0),
         ("training", "confidence_penalty", -0.1),
         ("training", "confidence_penalty", float("inf")),
+        ("training", "adversarial", -0.1),
+        ("training", "adversarial", 1.1),
         ("training", "warmup_epochs", -1),
+        ("training", "warmup_epochs", 10**30),
         ("training", "warmup_epochs", 10_000),
     ],
 )

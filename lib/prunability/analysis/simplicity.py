@@ -9,9 +9,13 @@ from prunability.analysis.probed import Curves
 from prunability.analysis.tables import compared, labelled, runs_table
 from prunability.measures import HEADLINE_MEASURE
 from prunability.measures.probes import key
+from prunability.measures.pruning import name_of
+from prunability.measures.search import HEADLINE, TOLERANCES
 from prunability.measures.simplicity import SHUFFLED
 from prunability.records.store import Record
 
+# Prunability at the other tolerances, by their label.
+OTHER_TOLERANCES = {t.label: name_of("magnitude", t) for t in TOLERANCES if t != HEADLINE}
 # Parts of the study in words; of networks that an ensemble has, always of consecutive seeds.
 KINDS = {"grid": "plain", "forced": "forced", "adversarial": "adversarial", "linear": "with linear layers"}
 ENSEMBLE = 3
@@ -40,7 +44,8 @@ def networks_table(records: Sequence[Record], parts: Mapping[str, frozenset[str]
     Raises:
         PrunabilityError: there are no runs.
     """
-    names = ["run", "seed", "width", "train_loss", "test_loss", HEADLINE_MEASURE]
+    more = OTHER_TOLERANCES.values()
+    names = ["run", "seed", "width", "epochs", "train_loss", "test_loss", HEADLINE_MEASURE, *more]
     known = {record.config.hash: record for record in records}
     table = compared(runs_table(records))[names].rename(columns={HEADLINE_MEASURE: "prunability"})
     own = [known[run] for run in table["run"]]
@@ -73,11 +78,13 @@ def ensembles(table: pd.DataFrame, curves: Curves, size: int = ENSEMBLE) -> pd.D
 def pairs(table: pd.DataFrame) -> pd.DataFrame:
     """Forced networks beside plain ones of the same width and seed: both prunabilities, and their ``gain``.
 
-    ``loss_gain`` is by how much the training loss of the forced one is higher.
+    ``loss_gain`` is by how much the training loss of the forced one is higher; at each of the other tolerances
+    the gain has its label.
     """
     plain, forced = (table[table["kind"] == KINDS[part]] for part in ("grid", "forced"))
     both = plain.merge(forced, on=["width", "seed"], suffixes=("", "_forced"))
     gains = {"gain": both["prunability_forced"] - both["prunability"]}
+    gains |= {label: both[f"{name}_forced"] - both[name] for label, name in OTHER_TOLERANCES.items()}
     return both.assign(**gains, loss_gain=both["train_loss_forced"] - both["train_loss"])
 
 

@@ -27,6 +27,8 @@ LIMIT = Threshold("share of the limit", 1.1, (1.0, 1.25, 1.5))
 # Below this share of its limit no curvature was ever held by it.
 NEAR = 0.5
 LEAST = 5
+# What one training differs from another in; its checkpoints are runs, but no networks more.
+TRAINING = ["seed", "label_noise", "width", "depth", "learning_rate", "batch_size", "warmup_epochs", "option"]
 
 
 def case_of_runs(study: Study, records: Sequence[Record], seed: int) -> Case:
@@ -94,8 +96,13 @@ def i4(case: Case) -> Judged:
 
 
 def others(case: Case) -> list[tuple[str, Estimate]]:
-    """The same of label smoothing and of the confidence penalty."""
-    found = []
+    """The same of label smoothing and of the confidence penalty; how far networks without an option have come."""
+    plain = found_of.last(case.table)
+    plain, seed = plain[plain["option"] == "none"], case.sample.seed
+    found = [
+        ("training error without an option", mean(plain["train_error"], seed)),
+        ("test error without an option", mean(plain["test_error"], seed)),
+    ]
     for option in ("label smoothing", "confidence penalty"):
         fall, rise = _changes(case, option)
         found += [
@@ -127,9 +134,10 @@ def i5(case: Case) -> Judged:
 
 def _claim(key: str, part: str, words: str, short: str, rule: Callable[[Case], Judged]) -> Claim:
     def judge(case: Case) -> Finding:
-        n = int((case.table["part"] == part).sum())
-        criteria, undecided = rule(case) if n else ([], "no network of this part is finished")
-        return Finding(key, n, tuple(criteria), case.may_claim and n >= LEAST_RUNS, undecided)
+        own = case.table[case.table["part"] == part]
+        made, n = len(own), own.groupby(TRAINING, dropna=False).ngroups
+        criteria, undecided = rule(case) if made else ([], "no network of this part is finished")
+        return Finding(key, n, tuple(criteria), case.may_claim and made >= LEAST_RUNS, undecided)
 
     return Claim(
         key, words, short, "instability", judge, follows_target=False, of_abstract=False, case=case_of_runs

@@ -11,7 +11,7 @@ from dataclasses import replace
 import pandas as pd
 
 from prunability.analysis.resampling import Estimate, Sample, mean
-from prunability.analysis.simplicity import ENSEMBLE, KINDS, ensembles, networks_table, pairs
+from prunability.analysis.simplicity import ENSEMBLE, KINDS, OTHER_TOLERANCES, ensembles, networks_table, pairs
 from prunability.claims.criteria import LEAST_RUNS, POSITIVE, Criterion, Finding, Side, Threshold
 from prunability.claims.registry import Case, Claim
 from prunability.measures.simplicity import SHUFFLED
@@ -128,10 +128,15 @@ def judge_forced(case: Case) -> Finding:
 
 
 def of_forced(case: Case) -> Beside:
-    """The same width by width, what differs in training loss, and what forced networks use."""
+    """The same width by width and at other tolerances, what differs in training, and what forced networks use."""
     both, forced = pairs(case.table), _of(case, "forced")
     rows = [
         (f"the same at width {width}", over_seeds(own, own["gain"], case)) for width, own in both.groupby("width")
+    ]
+    rows += [(f"the same at {label}", over_seeds(both, both[label], case)) for label in OTHER_TOLERANCES]
+    rows += [
+        (f"epochs of {kind} networks", over_seeds(both, both[name], case))
+        for kind, name in (("plain", "epochs"), ("forced", "epochs_forced"))
     ]
     rows += [
         (

@@ -34,8 +34,12 @@ def hessian_vector(run: Measurable, parameters: Weights, direction: Tensor) -> T
     batch = evaluation_batch(images, gradients=True)
     for some, their in zip(images.split(batch), labels.split(batch), strict=True):
         loss = F.cross_entropy(functional_call(run.folded, parameters, (some,)), their, reduction="sum")
-        gradients = torch.autograd.grad(loss, list(parameters.values()), create_graph=True)
-        products = torch.autograd.grad(gradients, list(parameters.values()), shaped)
+        own = list(parameters.values())
+        # A parameter that the network does not use has no gradient, and 0 in every product.
+        gradients = torch.autograd.grad(loss, own, create_graph=True, allow_unused=True)
+        used = [(slope, piece) for slope, piece in zip(gradients, shaped, strict=True) if slope is not None]
+        slopes, along = zip(*used, strict=True)
+        products = torch.autograd.grad(slopes, own, along, allow_unused=True, materialize_grads=True)
         total += torch.cat([product.double().flatten() for product in products])
     return total / len(labels)
 
@@ -90,7 +94,14 @@ def squared_gradients(run: Measurable, groups: Tensor, signs: Tensor) -> Tensor:
     for probe in range(PROBES):
         scaled = p.sqrt() * signs[probe, groups]
         cotangent = (scaled - p * scaled.sum(2, keepdim=True)).to(outputs)
-        found = torch.autograd.grad(outputs, list(parameters.values()), cotangent, retain_graph=probe < PROBES - 1)
+        found = torch.autograd.grad(
+            outputs,
+            list(parameters.values()),
+            cotangent,
+            retain_graph=probe < PROBES - 1,
+            allow_unused=True,
+            materialize_grads=True,
+        )
         # One group's sum is over a tensor as it lies in memory: its bits are those of earlier records.
         own = [part.double().square() for part in found]
         sums = [part.sum()[None] if len(groups) == 1 else part.flatten(1).sum(1) for part in own]

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn.parameter import is_lazy
 
 from prunability.data.dataset import Dataset
@@ -143,7 +144,26 @@ def dataset(model: nn.Module, like: Tensor, images: Images, labels: Tensor | Non
     classes = first.shape[1]
     if not 0 <= int(y.min()) <= int(y.max()) < classes:
         raise PrunabilityError(f"labels must lie in 0 to {classes - 1}, found {int(y.min())} to {int(y.max())}")
+    if idle := _unused(model, x):
+        raise PrunabilityError(
+            f"{idle} is used for no output, and would be pruned for nothing: put nn.Identity() in its layer's place"
+        )
     return Dataset(classes, x, y, x[:0], y[:0])
+
+
+def _unused(model: nn.Module, images: Tensor) -> str | None:
+    """The first weight of a network that no output of any image comes from, None where there is none such."""
+    weights = {name: weight.detach().requires_grad_() for name, weight in prunable(model).items()}
+    for few in images.split(FEW):
+        with torch.enable_grad():
+            outputs = functional_call(model, weights, (few,))
+        if not outputs.requires_grad:  # it takes care itself that none are followed
+            return None
+        slopes = torch.autograd.grad(outputs.sum(), list(weights.values()), allow_unused=True)
+        weights = {name: own for (name, own), slope in zip(weights.items(), slopes, strict=True) if slope is None}
+        if not weights:
+            return None
+    return next(iter(weights))
 
 
 def _evaluated(model: nn.Module, few: Tensor) -> Tensor:

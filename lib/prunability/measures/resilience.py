@@ -38,7 +38,8 @@ class Activations(TorchFunctionMode):
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         out = func(*args, **(kwargs or {}))
-        if getattr(func, "__name__", "").rstrip("_") in ACTIVATIONS:
+        # Of a weight, or a single number, it is no activation of examples.
+        if getattr(func, "__name__", "").rstrip("_") in ACTIVATIONS and out.dim() > 1:
             self.visit(self.count, out)
             self.count += 1
         return out
@@ -69,7 +70,7 @@ def spreads(run: Measurable) -> list[Tensor]:
     """The standard deviation of each unit over the disturbed examples, [...] for each activation function.
 
     Raises:
-        UndefinedMeasureError: no activation is seen, or there are others for other examples.
+        UndefinedMeasureError: no activation is seen, there are others for other examples, or none differs.
     """
     count, means, squares = 0, list[Tensor](), list[Tensor]()
 
@@ -83,6 +84,8 @@ def spreads(run: Measurable) -> list[Tensor]:
         squares[place] += (out - mean).square_().sum(0) + apart.square() * (count * len(part) / together)
         means[place] += apart * (len(part) / together)
 
+    if not (run.data.train_images != run.data.train_images[:1]).any():
+        raise UndefinedMeasureError("all images are the same")
     for part in parts(run):
         with Activations(visit):
             run.variants.network(run.data.train_images[part])
@@ -133,9 +136,11 @@ def rise(run: Measurable, outputs: Callable[[Tensor, Sequence[Generator]], Tenso
 def loss_rise_input_noise(run: Measurable) -> dict[str, Estimated]:
     """The mean rise of the loss under noise on the images, s the standard deviation of their values, z normal.
 
-    Of at most 500 training examples, two draws each. Defined on every network.
+    Of at most 500 training examples, two draws each. Defined on every network, where images differ.
     """
     scale = SIGMA * run.data.train_images.double().std(correction=0).item()
+    if not scale:
+        raise UndefinedMeasureError("all values of the images are the same")
 
     def outputs(images: Tensor, draws: Sequence[Generator]) -> Tensor:
         logits: Tensor = run.variants.network(images.add(noise(images, draws), alpha=scale))

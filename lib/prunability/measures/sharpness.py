@@ -34,8 +34,9 @@ def gradient(run: Measurable, moved: Weights) -> tuple[float, Weights]:
         loss = F.cross_entropy(functional_call(run.folded, parameters, (some,)), their, reduction="sum")
         loss.backward()
         total += loss.item()
-    found = {name: tensor.grad / len(labels) for name, tensor in parameters.items() if tensor.grad is not None}
-    return total / len(labels), found
+    # A parameter that the network does not use has none.
+    slopes = {name: torch.zeros_like(own) if own.grad is None else own.grad for name, own in parameters.items()}
+    return total / len(labels), {name: slope / len(labels) for name, slope in slopes.items()}
 
 
 @dataclass(frozen=True)

@@ -209,16 +209,18 @@ class Session:
         figure: Figure,
         name: str,
         numbers: pd.DataFrame,
-        subject: str = "",
+        subject: str | Sequence[str] = "",
         others: Sequence["Session"] = (),
     ) -> style.Drawn:
         """Save a figure with its numbers and provenance, and hand it back to be shown.
 
         Below it stand data, profile, n, and what was left out and why; ``subject`` says what is drawn where that
-        is not all networks, ``others`` which further studies are drawn too.
+        is not all networks, ``others`` which further studies are drawn too, then with a subject for each.
         """
-        note = "; ".join([self._note(subject), *(other._note("") for other in others)])
-        return saved(figure, name, numbers, [self, *others], note)
+        sessions = [self, *others]
+        subjects = [subject] if isinstance(subject, str) else subject
+        note = "; ".join(session._note(own) for session, own in zip(sessions, subjects, strict=True))
+        return saved(figure, name, numbers, sessions, note)
 
     def _note(self, subject: str) -> str:
         made = self.provenance()

@@ -87,11 +87,11 @@ class TrainingConfig(Frozen):
     stop_at_target: bool = True
     max_epochs: Count = 300
     precision: Literal["float32", "bfloat16", "float64"] = "float32"
-    adversarial: Annotated[NonNegative, Field(exclude_if=_is_off)] = 0.0
+    adversarial: Annotated[float, Field(ge=0, le=1, exclude_if=_is_off)] = 0.0
     label_smoothing: Option = 0.0
     confidence_penalty: Annotated[NonNegative, Field(exclude_if=_is_off)] = 0.0
     temporal_smoothing: Option = 0.0
-    warmup_epochs: Annotated[int, Field(ge=0, exclude_if=_is_off)] = 0
+    warmup_epochs: Annotated[int, Field(ge=0, lt=2**31, exclude_if=_is_off)] = 0
 
     @model_validator(mode="after")
     def _label_counts(self) -> "TrainingConfig":

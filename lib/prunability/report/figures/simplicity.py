@@ -54,7 +54,7 @@ def forced(axes: Sequence[Axes], tables: Mapping[str, pd.DataFrame]) -> None:
             [f"{kind}\nwidth {width}" for width in widths for kind in ("plain", "forced")],
         )
         ax.set(title=title)
-    axes[0].set_ylabel("prunability")
+    axes[0].set_ylabel("prunability (kept fraction)")
     parts.describe(axes[0], f"Prunability of plain and forced networks, a line a pair: {'; '.join(tables)}.")
 
 
