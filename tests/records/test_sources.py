@@ -72,6 +72,18 @@ def test_own_runs_are_made_and_published_ones_are_only_shown(
         choose("correlation", "smoke", "", 0, "published", fresh.model_copy(update={"results": fresh.data}))
 
 
+def test_what_no_run_has_is_named_in_one_order(table: Published, fresh: Execution) -> None:
+    """That of the registry: as a set, it would have another in each process, and the page too."""
+    lost = [*REGISTRY][1::2]
+    less = [
+        replace(record, measures={name: made for name, made in record.measures.items() if name not in lost})
+        for record in table.records
+    ]
+    write(table_path(fresh.results, "correlation", "smoke"), replace(table, records=tuple(less)))
+    found = gather(shown(fresh), fresh)
+    assert list(found.without) == [measure.label for name in lost for measure in REGISTRY[name].measures]
+
+
 def test_which_runs_are_shown_where_nothing_is_said(table: Published, tmp_path: Path) -> None:
     assert origin_of("small", "", "", tmp_path) == "own"
     for profile in ("small", "smoke"):

@@ -155,7 +155,8 @@ def gather(chosen: Chosen, execution: Execution, snapshot: Snapshot | None = Non
     named = facts.title if facts else source
     absent = [set(lacking(record, study.wanted)) for record in records if record.result.status != "diverged"]
     nowhere = set.intersection(*absent) if absent else set[str]()
-    without = [m.label for name in nowhere if name in REGISTRY for m in REGISTRY[name].measures]
+    # In the registry's order: a set has another in each process.
+    without = [m.label for name, function in REGISTRY.items() if name in nowhere for m in function.measures]
     return Gathered(
         records,
         study.data.title,

@@ -127,7 +127,7 @@ def execute(notebooks: Sequence[Path], values: Mapping[str, Any], workers: int =
             refused.append(str(error))
     if refused:
         raise PrunabilityError("\n".join(dict.fromkeys(refused)))
-    for path in set(there) - set(notebooks):
+    for path in (path for path in there if path not in notebooks):
         print(f"left out: {path.name}: {data} is not made of two parts", file=sys.stderr, flush=True)
     writable(folder / "notebooks", "figures")
     for study, execution in executions.items():
@@ -148,7 +148,7 @@ def _there(notebooks: Sequence[Path], parameters: Parameters) -> Sequence[Path]:
     kept = [p for p in notebooks if any(table_path(results, study, profile).exists() for study in studies_of(p))]
     if not kept:
         return notebooks
-    for path in set(notebooks) - set(kept):
+    for path in (path for path in notebooks if path not in kept):
         print(f"left out: {path.name}: nothing is published of it at {profile}", file=sys.stderr, flush=True)
     return kept
 
