@@ -356,9 +356,10 @@ def test_probes_are_asked_of_those_that_they_are_wanted_of(
     path, origin = execution.runs / "runs.parquet", tables.Origin("sparse", "smoke", 0, 4, "0" * 64, study.data)
     tables.write(path, tables.Published(origin, tuple(records)))
     assert [record.curves for record in tables.read(path).records] == [record.curves for record in records]
-    assert [meaning(f"curves.{name}") for name in (pairs[0], "alone_2")] == [
+    assert [meaning(f"curves.{name}") for name in (pairs[0], "alone_2", "alone_1")] == [
         f"what probe `together` gave of the pair with run {children[1].hash}",
         "what probe `alone` gave",
+        "of a probe that the code which wrote this page does not know",
     ]
     monkeypatch.setitem(PROBES, "alone", replace(PROBES["alone"], version=3))
     assert any("missing on 2 runs: alone" in line for line in progress_lines(survey(wanting, execution)))

@@ -127,6 +127,8 @@ def meaning(column: str) -> str:
         return f"what probe `{probed}` gave" + (f" of the pair with run {partner}" if partner else "")
     if head == "curves":
         pruner, _, points = rest.rpartition("_")
+        if pruner not in get_args(Pruner):
+            return "of a probe that the code which wrote this page does not know"
         return f"training loss in nats at the kept fractions 1/{points}, …, 1, {pruner} pruner; where it was drawn"
     if head != "measures":
         return FIELDS[column]
