@@ -176,7 +176,7 @@ def disturbed(folder: Path, kind: Callable[[Round, str], str], scheduler: str, d
     assert killed, "nothing was there to be killed"
     print(f"{kind.__name__}: killed {killed}", flush=True)
     here.gone()
-    left = [path.name for path in here.temporary.rglob("*")]
+    left = [str(path.relative_to(here.temporary)) for path in here.temporary.rglob("*")]
     assert not left, f"temporary files are left: {left}"
     return [record.content() for record in records(here.runs)]
 

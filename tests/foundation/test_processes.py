@@ -105,13 +105,49 @@ def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     code = "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[2]); from test_processes import *; "
     code += "list(as_they_end(either, [(Path(sys.argv[1]), True)] * 2, 2))"
     parent = subprocess.Popen([sys.executable, "-c", code, str(tmp_path), str(Path(__file__).parent)])
-    own = processes_of(tmp_path, 2)[::2]
+    started = processes_of(tmp_path, 2)
     parent.kill()
     parent.wait()
-    _, alive = psutil.wait_procs(own, timeout=10)
+    _, alive = psutil.wait_procs(started, timeout=10)
     assert not alive
-    for path in tmp_path.iterdir():  # their children are no business of theirs
-        psutil.Process(int(path.read_text())).kill()
+
+
+WRITER = """
+import itertools, pathlib, tempfile
+for number in itertools.count():
+    folder = pathlib.Path(tempfile.gettempdir(), str(number % 50))
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "file").touch()
+"""
+
+
+def with_a_writer(folder: Path) -> None:
+    """Start a process that writes in the folder for temporary files all the time, as a kernel might."""
+    child = subprocess.Popen([sys.executable, "-c", WRITER])
+    (folder / f"{os.getpid()}").write_text(f"{child.pid}")
+    time.sleep(600)
+
+
+def test_the_folder_of_a_parent_that_is_killed_goes_though_it_is_written_in(tmp_path: Path) -> None:
+    notes, temporary = tmp_path / "notes", tmp_path / "temporary"
+    notes.mkdir()
+    temporary.mkdir()
+    code = "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[2]); from test_processes import *; "
+    code += "list(as_they_end(with_a_writer, [(Path(sys.argv[1]),)] * 2, 2))"
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code, str(notes), str(Path(__file__).parent)],
+        env=os.environ | {"TMPDIR": str(temporary)},
+    )
+    started = processes_of(notes, 2)
+    while not list(temporary.glob("*/*/file")):
+        time.sleep(0.05)
+    parent.kill()
+    parent.wait()
+    psutil.wait_procs(started, timeout=30)
+    deadline = time.monotonic() + 30
+    while list(temporary.iterdir()):
+        assert time.monotonic() < deadline, list(temporary.rglob("*"))
+        time.sleep(0.05)
 
 
 EARLY = """

@@ -13,6 +13,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import suppress
 from functools import cache
 from typing import Any, NamedTuple, TypeVar
 
@@ -130,11 +131,28 @@ def _settle(parent: int, folder: str) -> None:
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(1)
+        _end_children()
         shutil.rmtree(folder, ignore_errors=True)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
     keep_memory()
+
+
+def _end_children() -> None:
+    """Kill what this process started, and wait for what that started in turn, which then ends by itself.
+
+    A notebook's kernel that is still writing in the folder would keep it from going.
+    """
+    with suppress(ImportError):  # there are no kernels without psutil
+        import psutil  # noqa: PLC0415  (not there without them)
+
+        this = psutil.Process()
+        started = this.children(recursive=True)
+        for child in this.children():
+            with suppress(psutil.Error):
+                child.kill()
+        psutil.wait_procs(started, timeout=10)
 
 
 @cache
