@@ -24,8 +24,9 @@ import pandas as pd
 from prunability.analysis.tables import runs_table
 from prunability.foundation.execution import Execution, project_root
 from prunability.records import sources, tables
+from prunability.records.record import Record, text_of
 from prunability.records.runner import survey
-from prunability.records.store import Record, RunStore, text_of
+from prunability.records.store import RunStore
 from prunability.records.tables import Published
 from prunability.report.status import progress_lines
 from prunability.studies import Study

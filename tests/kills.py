@@ -23,8 +23,8 @@ from typing import Any
 import psutil
 
 from prunability.foundation.execution import Execution
+from prunability.records.record import Record
 from prunability.records.runner import survey
-from prunability.records.store import Record
 from prunability.studies import open_study
 
 # What every process of a round has in its environment.

@@ -36,8 +36,9 @@ if TYPE_CHECKING:
     from prunability.measures import Measure, TrainedRun, measure
     from prunability.measures.own import measures_of, prunability, pruning_curve
     from prunability.measures.search import Tolerance
+    from prunability.records.record import Record
     from prunability.records.runner import complete
-    from prunability.records.store import Record, RunStore
+    from prunability.records.store import RunStore
     from prunability.report.session import open_session
     from prunability.studies import open_study
     from prunability.training.config import CNNConfig, MLPConfig, NiNConfig, ResNetConfig, RunConfig, TrainingConfig
@@ -51,8 +52,9 @@ _PLACES = {
     "measures": ("Measure", "TrainedRun", "measure"),
     "measures.own": ("measures_of", "prunability", "pruning_curve"),
     "measures.search": ("Tolerance",),
+    "records.record": ("Record",),
     "records.runner": ("complete",),
-    "records.store": ("Record", "RunStore"),
+    "records.store": ("RunStore",),
     "report.session": ("open_session",),
     "studies": ("open_study",),
     "training.config": ("CNNConfig", "MLPConfig", "NiNConfig", "ResNetConfig", "RunConfig", "TrainingConfig"),

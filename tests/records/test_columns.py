@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from prunability.foundation.files import canonical
 from prunability.records.columns import columns_of, texts
-from prunability.records.store import SCHEMA, Measured, Record
+from prunability.records.record import SCHEMA, Measured, Record
 from prunability.training.config import MLPConfig, RunConfig
 from prunability.training.course import Result
 

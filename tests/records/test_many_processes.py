@@ -18,8 +18,9 @@ import torch
 from prunability.foundation.execution import Execution
 from prunability.measures import REGISTRY
 from prunability.records import runner, workers
+from prunability.records.record import Record
 from prunability.records.runner import complete, survey
-from prunability.records.store import Record, RunStore
+from prunability.records.store import RunStore
 from prunability.studies import open_study
 from prunability.studies.grid import Study
 from prunability.training import strategy

@@ -14,9 +14,10 @@ from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.execution import Execution
 from prunability.measures import REGISTRY, Estimated, Measurable, Measure, measure
 from prunability.records import tables, workers
+from prunability.records.record import Measured, UnusableError
 from prunability.records.runner import complete, current, survey
 from prunability.records.schema import document
-from prunability.records.store import Measured, RunStore, UnusableError
+from prunability.records.store import RunStore
 from prunability.records.tables import Origin, Published
 from prunability.records.workers import Workplace, measure_runs, train_runs
 from prunability.report import transfer

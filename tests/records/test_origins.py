@@ -24,9 +24,10 @@ from prunability.measures.subject import UndefinedMeasureError
 from prunability.records import tables, workers
 from prunability.records.jobs import fleets
 from prunability.records.locks import claimed
+from prunability.records.record import Record
 from prunability.records.runner import complete, survey
 from prunability.records.schema import meaning
-from prunability.records.store import Record, RunStore
+from prunability.records.store import RunStore
 from prunability.records.verify import verify
 from prunability.records.workers import Workplace, train_runs
 from prunability.report import transfer

@@ -20,9 +20,10 @@ from prunability.foundation.execution import Execution
 from prunability.measures import REGISTRY, Estimated, Measurable
 from prunability.records import jobs, runner, workers
 from prunability.records.jobs import fleets
+from prunability.records.record import checksum_of
 from prunability.records.runner import _attempt, complete, survey
 from prunability.records.schema import FIELDS
-from prunability.records.store import RunStore, checksum_of
+from prunability.records.store import RunStore
 from prunability.records.workers import Ending, Workplace
 from prunability.studies.grid import Study
 from prunability.studies.order import blocks

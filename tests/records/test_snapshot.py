@@ -13,8 +13,9 @@ from prunability.cli import app
 from prunability.foundation.execution import Execution
 from prunability.measures import REGISTRY
 from prunability.records import tables
+from prunability.records.record import Measured, Record, UnusableError
 from prunability.records.runner import completed, survey
-from prunability.records.store import Measured, Record, RunStore, UnusableError
+from prunability.records.store import RunStore
 from prunability.records.tables import Published, table_path, write
 from prunability.report import session
 from prunability.report.session import open_session

@@ -15,10 +15,13 @@ from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.execution import project_root
 from prunability.foundation.files import digest
 from prunability.measures import TrainedRun
-from prunability.records.store import Measured, Record, RunStore, checksum_of
+from prunability.records.record import Glance, Measured, Record, checksum_of
+from prunability.records.store import RunStore
 from prunability.records.tables import find
 from prunability.training.config import RunConfig
 from prunability.training.course import Result
+
+Reading = Callable[[RunStore, RunConfig], Record | Glance | None]
 
 
 @pytest.fixture
@@ -44,15 +47,35 @@ def test_what_is_saved_loads_back(store: RunStore, trained: TrainedRun) -> None:
 def test_missing_is_none(store: RunStore, small_run: RunConfig) -> None:
     other = RunConfig.model_validate({**small_run.model_dump(), "seed": 9})
     assert store.load(other) is None
+    assert store.glance(other) is None
+
+
+@pytest.fixture(params=[RunStore.load, RunStore.glance])
+def reading(request: pytest.FixtureRequest) -> Reading:
+    """Either way in which the store reads a record."""
+    way: Reading = request.param
+    return way
+
+
+def test_a_glance_is_of_the_record(store: RunStore, small_run: RunConfig) -> None:
+    record, seen = store.load(small_run), store.glance(small_run)
+    assert record is not None
+    assert seen is not None
+    for name in ("config", "result", "weights", "seconds", "environment", "curves"):
+        assert getattr(seen, name) == getattr(record, name)
+    versions = {name: measured.version for name, measured in record.measures.items()}
+    assert versions == {name: measured.version for name, measured in seen.measures.items()}
 
 
 @pytest.mark.parametrize("keep", [0, 1, 100, -2])
-def test_truncated_is_an_error_and_stays(store: RunStore, small_run: RunConfig, keep: int) -> None:
+def test_truncated_is_an_error_and_stays(
+    store: RunStore, small_run: RunConfig, reading: Reading, keep: int
+) -> None:
     path = store.path(small_run)
     path.write_bytes(path.read_bytes()[:keep])
     before = path.read_bytes()
     with pytest.raises(PrunabilityError, match=rf"{path.name}.*delete or move"):
-        store.load(small_run)
+        reading(store, small_run)
     assert path.read_bytes() == before
 
 
@@ -68,13 +91,15 @@ def test_truncated_is_an_error_and_stays(store: RunStore, small_run: RunConfig, 
         lambda raw: raw.update(seconds={}),
     ],
 )
-def test_edited_is_an_error(store: RunStore, small_run: RunConfig, edit: Callable[[Any], object]) -> None:
+def test_edited_is_an_error(
+    store: RunStore, small_run: RunConfig, reading: Reading, edit: Callable[[Any], object]
+) -> None:
     path = store.path(small_run)
     raw = json.loads(path.read_text())
     edit(raw)
     path.write_text(json.dumps(raw))
     with pytest.raises(PrunabilityError, match=path.name):
-        store.load(small_run)
+        reading(store, small_run)
 
 
 @pytest.mark.parametrize(
@@ -102,13 +127,20 @@ def test_what_is_wrong_in_a_record_is_said(
     path.write_text(json.dumps(raw | {"checksum": digest(raw)}))
     with pytest.raises(PrunabilityError, match=rf"{path.name}: {why}"):
         store.load(small_run)
+    if "measures.size." in why:  # a glance takes the checksum's word for these
+        assert store.glance(small_run)
+        return
+    with pytest.raises(PrunabilityError, match=rf"{path.name}: ({why}|it is the record of another run)"):
+        store.glance(small_run)
 
 
 @pytest.mark.parametrize("content", ["[]", "3", "null", '{"checksum": NaN}', '{"checksum": "", "x": NaN}', "\xff"])
-def test_what_is_no_record_is_an_error(store: RunStore, small_run: RunConfig, content: str) -> None:
+def test_what_is_no_record_is_an_error(
+    store: RunStore, small_run: RunConfig, reading: Reading, content: str
+) -> None:
     store.path(small_run).write_text(content, encoding="latin-1")
     with pytest.raises(PrunabilityError, match=rf"{store.path(small_run).name}: (it is not|its content)"):
-        store.load(small_run)
+        reading(store, small_run)
 
 
 def test_reading_changes_no_byte(store: RunStore, small_run: RunConfig, tmp_path: Path) -> None:
@@ -139,11 +171,11 @@ def test_a_record_written_with_indents_is_read(store: RunStore, small_run: RunCo
     assert path.read_bytes().count(b"\n") == 1
 
 
-def test_a_renamed_record_is_an_error(store: RunStore, small_run: RunConfig) -> None:
+def test_a_renamed_record_is_an_error(store: RunStore, small_run: RunConfig, reading: Reading) -> None:
     other = RunConfig.model_validate({**small_run.model_dump(), "seed": 9})
     store.path(small_run).rename(store.path(other))
     with pytest.raises(PrunabilityError, match="another run"):
-        store.load(other)
+        reading(store, other)
 
 
 def test_damaged_weights_are_an_error(store: RunStore, small_run: RunConfig) -> None:

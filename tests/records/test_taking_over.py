@@ -16,8 +16,9 @@ from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.execution import Execution
 from prunability.records import workers
 from prunability.records.locks import claimed
+from prunability.records.record import Record
 from prunability.records.runner import complete, survey
-from prunability.records.store import Record, RunStore
+from prunability.records.store import RunStore
 from prunability.records.workers import Workplace
 from prunability.studies import open_study
 from prunability.studies.grid import Study

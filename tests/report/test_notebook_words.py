@@ -12,7 +12,7 @@ import pytest
 from IPython.display import Markdown
 
 from prunability.foundation.execution import project_root
-from prunability.records.store import Record
+from prunability.records.record import Record
 from prunability.records.tables import find, table_path, write
 from prunability.report import notebooks, session
 from prunability.studies.double_descent import PROFILES

@@ -14,7 +14,7 @@ from prunability.analysis.resampling import Array, mean
 from prunability.analysis.tables import runs_table
 from prunability.measures import HEADLINE_MEASURE
 from prunability.measures.probes import key
-from prunability.records.store import Record
+from prunability.records.record import Record
 
 # What probes gave, by run and by key.
 Curves = Mapping[str, Mapping[str, Sequence[float]]]

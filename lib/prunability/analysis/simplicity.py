@@ -12,7 +12,7 @@ from prunability.measures.probes import key
 from prunability.measures.pruning import name_of
 from prunability.measures.search import HEADLINE, TOLERANCES
 from prunability.measures.simplicity import SHUFFLED
-from prunability.records.store import Record
+from prunability.records.record import Record
 
 # Prunability at the other tolerances, by their label.
 OTHER_TOLERANCES = {t.label: name_of("magnitude", t) for t in TOLERANCES if t != HEADLINE}

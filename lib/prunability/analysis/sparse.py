@@ -8,7 +8,7 @@ from prunability.analysis.tables import labelled, runs_table
 from prunability.analysis.widths import Peak, peak
 from prunability.measures import HEADLINE_MEASURE
 from prunability.measures.probes import key
-from prunability.records.store import Record
+from prunability.records.record import Record
 
 # Of a run's origin; missing where its kind has no such field.
 ORIGIN = ["weights", "places", "rewind", "round", "epoch", "order"]

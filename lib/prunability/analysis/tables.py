@@ -12,7 +12,7 @@ from prunability.foundation.errors import PrunabilityError
 from prunability.measures import HEADLINE_MEASURE, REGISTRY, all_measures
 from prunability.measures.pruning import name_of
 from prunability.measures.search import HEADLINE, PRUNERS, SWEEP, Tolerance
-from prunability.records.store import Record
+from prunability.records.record import Record
 
 TARGETS = {
     "test_loss": "test loss (nats)",

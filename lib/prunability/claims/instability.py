@@ -16,7 +16,7 @@ from prunability.analysis.tables import sample_of
 from prunability.claims.criteria import LEAST_RUNS, POSITIVE, STRONG, Criterion, Finding, Threshold
 from prunability.claims.registry import Case, Claim
 from prunability.measures import HEADLINE_MEASURE
-from prunability.records.store import Record
+from prunability.records.record import Record
 from prunability.studies import Study
 
 Judged = tuple[list[Criterion], str]

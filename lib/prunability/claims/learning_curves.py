@@ -17,7 +17,7 @@ from prunability.analysis.tables import compared, runs_table
 from prunability.claims.criteria import LEAST_RUNS, POSITIVE, STRONG, Criterion, Finding, Threshold
 from prunability.claims.registry import Case, Claim, case_of
 from prunability.measures import HEADLINE_MEASURE
-from prunability.records.store import Record
+from prunability.records.record import Record
 from prunability.studies import Study
 
 Judged = tuple[list[Criterion], str]

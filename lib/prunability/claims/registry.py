@@ -14,7 +14,7 @@ from prunability.analysis.resampling import Array, Estimate, Sample
 from prunability.analysis.tables import TARGETS, compared, ranked_measures, runs_table, sample_of, usable
 from prunability.claims.criteria import LEAST_RUNS, Criterion, Finding
 from prunability.measures import HEADLINE_MEASURE, all_measures
-from prunability.records.store import Record
+from prunability.records.record import Record
 from prunability.studies import STUDIES, Study
 
 if TYPE_CHECKING:

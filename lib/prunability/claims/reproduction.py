@@ -13,8 +13,8 @@ from prunability.claims import Finding, case_of, of_study
 from prunability.claims.words import markdown
 from prunability.foundation.errors import PrunabilityError
 from prunability.measures import HEADLINE_MEASURE
+from prunability.records.record import Record
 from prunability.records.sources import of_study as records_of_study
-from prunability.records.store import Record
 from prunability.records.tables import Published
 from prunability.records.workers import processor_of
 from prunability.studies import Study

@@ -15,7 +15,7 @@ from prunability.analysis.simplicity import ENSEMBLE, KINDS, OTHER_TOLERANCES, e
 from prunability.claims.criteria import LEAST_RUNS, POSITIVE, Criterion, Finding, Side, Threshold
 from prunability.claims.registry import Case, Claim
 from prunability.measures.simplicity import SHUFFLED
-from prunability.records.store import Record
+from prunability.records.record import Record
 from prunability.studies import Study
 
 Beside = list[tuple[str, Estimate]]

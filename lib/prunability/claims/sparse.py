@@ -19,7 +19,7 @@ from prunability.analysis.widths import peak
 from prunability.claims.criteria import POSITIVE, STRONG, Criterion, Finding, Side, Threshold
 from prunability.claims.registry import Case, Claim
 from prunability.measures.probes import key
-from prunability.records.store import Record
+from prunability.records.record import Record
 from prunability.studies import Study
 
 Beside = list[tuple[str, Estimate]]

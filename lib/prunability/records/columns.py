@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from prunability.foundation.files import canonical
-from prunability.records.store import Measured, Record
+from prunability.records.record import Measured, Record
 from prunability.training.course import Result
 
 # Rows that are turned at a time, for their text takes more room than they do.

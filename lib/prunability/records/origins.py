@@ -10,7 +10,8 @@ from prunability.foundation.seeding import generator
 from prunability.measures.masks import moved, smaller, static, weights_left
 from prunability.measures.search import prunable
 from prunability.measures.variants import Weights
-from prunability.records.store import RunStore, UnusableError
+from prunability.records.record import UnusableError
+from prunability.records.store import RunStore
 from prunability.training.config import RunConfig
 from prunability.training.loop import Start, State, build
 from prunability.training.origin import Static, Ticket

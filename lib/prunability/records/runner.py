@@ -23,7 +23,8 @@ from prunability.records.cost import Seconds
 from prunability.records.jobs import extent, fleets
 from prunability.records.locks import elsewhere
 from prunability.records.origins import ancestors, generation, weightless
-from prunability.records.store import Record, RunStore, UnusableError
+from prunability.records.record import Record, UnusableError
+from prunability.records.store import RunStore
 from prunability.records.workers import (
     Ending,
     Workplace,
@@ -110,8 +111,8 @@ def survey(study: Study, execution: Execution) -> Snapshot:
     """What of a study is done and what is not, in the store as it is now: it is read without any lock.
 
     One that lacks measures, and whose weights are not here to take them from, is as good as untrained. What is
-    damaged, or was measured by newer code than this, is named and left. Every record is read whole and checked, and
-    little of it is kept.
+    damaged, or was measured by newer code than this, is named and left. Every record is read whole and its checksum
+    compared, and little of it is kept.
 
     Raises:
         PrunabilityError: the store's folder cannot be read.
@@ -123,7 +124,7 @@ def survey(study: Study, execution: Execution) -> Snapshot:
     seconds, on_cpu = Seconds(), execution.torch_device.type == "cpu"
     for config in study.runs:
         try:
-            record = usable(store, config, study.wanted)
+            record = usable(store.glance(config), store, config, study.wanted)
         except UnusableError as error:
             unusable.append(str(error))
             continue

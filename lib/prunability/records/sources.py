@@ -11,8 +11,8 @@ from prunability.foundation.execution import Execution
 from prunability.measures import REGISTRY
 from prunability.records import tables
 from prunability.records.cost import in_words, seconds_an_epoch
+from prunability.records.record import Record
 from prunability.records.runner import Snapshot, completed, current, survey
-from prunability.records.store import Record
 from prunability.records.tables import Published
 from prunability.records.workers import lacking
 from prunability.studies import Study, expand, find_profile, having, open_study

@@ -5,97 +5,23 @@ so a kill at any moment leaves either a whole run or none, and no record finds t
 Many processes may read and write one store: what is saved is united with what is there, and nobody waits to read.
 """
 
-import errno
 import hashlib
-import json
-import re
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
-from pydantic import ConfigDict, TypeAdapter, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from prunability.foundation.errors import PrunabilityError, explain
-from prunability.foundation.files import canonical, digest, read, write
+from prunability.foundation.files import read, write
 from prunability.records.locks import writing
+from prunability.records.record import Glance, Record, UnusableError, glance, read_record, text_of, united
 from prunability.training.config import RunConfig, hash_of
-from prunability.training.course import Result
 from prunability.training.loop import State
 
-STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
-# What says that not a record but the folder that is to hold it cannot be read.
-NO_FOLDER = {errno.ENOTDIR, errno.ENAMETOOLONG}
-
-
-class UnusableError(PrunabilityError):
-    """What the store has of one run cannot be used; it stays as it is, and other runs are not concerned."""
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """What one function of measures gave: a value for each name, or why there is none.
-
-    Values estimated from random draws have a standard error, in the same unit.
-    """
-
-    __pydantic_config__ = STRICT
-
-    version: int
-    values: dict[str, float] = field(default_factory=dict)
-    undefined: str | None = None
-    standard_errors: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Record:
-    """A finished run.
-
-    ``seconds`` and ``environment`` say how it was made and are not part of the result. ``curves`` holds loss
-    curves that were drawn of it, by pruner and number of points: they follow from the weights.
-    """
-
-    __pydantic_config__ = STRICT
-
-    config: RunConfig
-    result: Result
-    measures: dict[str, Measured]
-    weights: str
-    seconds: dict[str, float] = field(default_factory=dict)
-    environment: dict[str, str | int | float] = field(default_factory=dict)
-    curves: dict[str, list[float]] = field(default_factory=dict)
-
-    def content(self) -> dict[str, Any]:
-        """What the run found, without timings, environment and curves."""
-        return {
-            "config": self.config.model_dump(),
-            "result": _fields(self.result),
-            "measures": {name: _fields(made) for name, made in sorted(self.measures.items())},
-            "weights": self.weights,
-        }
-
-    @cached_property
-    def checksum(self) -> str:
-        """SHA-256 of :meth:`content`."""
-        return digest(self.content())
-
-
-def _fields(part: Result | Measured) -> dict[str, Any]:
-    """A part of a record as it is written; what is in it is not copied."""
-    return {name: getattr(part, name) for name in part.__slots__}
-
-
-# The file of a record: its canonical JSON but for the last brace, then the checksum of it.
-WRITTEN = re.compile(rb'(.*),"checksum":"([0-9a-f]{64})"}\n', re.DOTALL)
 # What weights are that were damaged, edited, or are of another training.
 TRAINED_AGAIN = "delete it: the record stays, and the run is trained again once it lacks a measure"
 NOT_THE_RECORDS = "it does not match the checksum in the run's record"
-# What a record must hold: it reads one, or says which field is wrong.
-SCHEMA = TypeAdapter(Record)
 
 
 class RunStore:
@@ -116,10 +42,22 @@ class RunStore:
             PrunabilityError: the folder cannot be read.
         """
         text = config.text
-        try:  # without a ``Path``, of which a hundred thousand take seconds to make
-            return read_record(f"{self.folder}/{hash_of(text)}.json", text)
+        try:
+            return read_record(self._file(text), text)
         except FileNotFoundError:
             return None
+
+    def glance(self, config: RunConfig) -> Glance | None:
+        """As :meth:`load`, without the values of measures."""
+        text = config.text
+        try:
+            return glance(self._file(text), config, text)
+        except FileNotFoundError:
+            return None
+
+    def _file(self, text: bytes) -> str:
+        """The path of a run by its configuration's text: of ``Path`` a hundred thousand take seconds to make."""
+        return f"{self.folder}/{hash_of(text)}.json"
 
     def load_known(self, config: RunConfig) -> Record:
         """The record of a run that was found finished.
@@ -131,7 +69,7 @@ class RunStore:
             raise UnusableError(f"{self.path(config)}: it was here and is gone; the same command makes it again")
         return replace(record, config=config)  # the two are equal, and one is enough
 
-    def has_weights(self, record: Record) -> bool:
+    def has_weights(self, record: Record | Glance) -> bool:
         """Whether the weights of a record are here; those that were imported come without."""
         return self._weights(record.config, record.weights).exists()
 
@@ -207,81 +145,6 @@ class RunStore:
         return self.folder / f"{config.hash}.{checksum[:16]}.safetensors"
 
 
-def read_record(path: Path | str, config: bytes = b"") -> Record:
-    """The record in a file: of whichever run, or of that whose configuration's text is given.
-
-    Raises:
-        FileNotFoundError: there is none.
-        UnusableError: it is truncated, was edited, is of another run, or is no file.
-        PrunabilityError: the folder cannot be read.
-    """
-    try:
-        content, checksum = _signed(read(path))
-        if checksum != hashlib.sha256(content).hexdigest():
-            raise damaged(path, "its content does not match its checksum: it was edited or damaged")
-        record = SCHEMA.validate_json(content)
-        if not content.startswith(b'{"config":' + config):
-            raise damaged(path, "it is the record of another run")
-        return record
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        if error.errno in NO_FOLDER:
-            raise PrunabilityError(f"runs: cannot read {path} ({error.strerror}); name another folder") from error
-        raise damaged(path, f"it cannot be read ({error.strerror})") from error
-    except ValidationError as error:  # a kind of ValueError
-        raise damaged(path, f"{explain(error)} (by newer code, perhaps)") from error
-    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
-        raise damaged(path, "it is not a whole record") from error
-
-
-def united(known: Record, new: Record) -> Record:
-    """A record with what another of the same training has more: measures, newer versions of them, curves,
-    seconds, and what is said of how they were made.
-
-    What both have stays as it is known.
-    """
-    newer = {
-        name: measured
-        for name, measured in new.measures.items()
-        if name not in known.measures or known.measures[name].version < measured.version
-    }
-    seconds = {name: taken for name, taken in new.seconds.items() if name in newer or name not in known.seconds}
-    return replace(
-        known,
-        measures=known.measures | newer,
-        seconds=known.seconds | seconds,
-        environment=new.environment | known.environment,
-        curves=new.curves | known.curves,
-    )
-
-
-def checksum_of(records: Iterable[Record]) -> str:
-    """One checksum over the results of several runs, in whichever order they come."""
-    return digest(sorted(record.checksum for record in records))
-
-
-def text_of(record: Record) -> bytes:
-    """What the file of a record holds: its canonical JSON, and the checksum of that as the last field."""
-    made = {"seconds": record.seconds, "environment": record.environment, "curves": record.curves}
-    content = canonical(record.content() | made)
-    return content[:-1] + b',"checksum":"%s"}\n' % hashlib.sha256(content).hexdigest().encode()
-
-
-def _signed(text: bytes) -> tuple[bytes, str]:
-    """A record's canonical JSON and what its checksum should be.
-
-    Raises:
-        ValueError, KeyError, AttributeError, TypeError, RecursionError: it is no record.
-    """
-    if written := WRITTEN.fullmatch(text):
-        return written[1] + b"}", written[2].decode()
-    # As it was written before: indented, in another order.
-    raw = json.loads(text)
-    checksum = raw.pop("checksum")
-    return canonical(raw), checksum
-
-
 def _part(tensors: dict[str, torch.Tensor], prefix: str) -> State:
     return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
 
@@ -289,12 +152,3 @@ def _part(tensors: dict[str, torch.Tensor], prefix: str) -> State:
 def weightless(path: Path, why: str) -> UnusableError:
     """What is wrong with a run's weights, and how to mend it: its record is whole."""
     return UnusableError(f"{path}: {why}. It is not used; {TRAINED_AGAIN}")
-
-
-def damaged(path: Path | str, why: str) -> UnusableError:
-    """What is wrong with a file of a run, and how to mend it."""
-    run = Path(path).name.partition(".")[0]
-    return UnusableError(
-        f"{path}: {why}. It is not used and not overwritten; delete or move {run}.json and "
-        f"{run}.*.safetensors, and the same command makes this run again"
-    )

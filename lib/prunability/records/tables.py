@@ -24,7 +24,7 @@ from prunability.foundation.execution import PACKAGE
 from prunability.foundation.files import canonical, digest, replacing
 from prunability.foundation.memory import uncollected
 from prunability.records.columns import AT_ONCE, columns_of, texts
-from prunability.records.store import SCHEMA, Record
+from prunability.records.record import SCHEMA, Record
 from prunability.training.config import VERSION
 
 METADATA, SIGNATURE = b"prunability", b"prunability.sha256"

@@ -12,7 +12,8 @@ from prunability.foundation.files import not_regular
 from prunability.measures import REGISTRY
 from prunability.records import tables
 from prunability.records.locks import in_work
-from prunability.records.store import NOT_THE_RECORDS, TRAINED_AGAIN, Record, RunStore, read_record
+from prunability.records.record import Record, read_record
+from prunability.records.store import NOT_THE_RECORDS, TRAINED_AGAIN, RunStore
 from prunability.records.workers import beyond
 from prunability.training import checkpoints
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from filelock import FileLock
@@ -24,7 +24,8 @@ from prunability.measures.probes import PROBES, key
 from prunability.measures.subject import UndefinedMeasureError
 from prunability.records.locks import claimed, elsewhere
 from prunability.records.origins import ancestors, generations, start_of, weightless
-from prunability.records.store import Measured, Record, RunStore, UnusableError
+from prunability.records.record import Glance, Measured, Record, UnusableError
+from prunability.records.store import RunStore
 from prunability.studies.grid import Wanted
 from prunability.training.arithmetic import in_force
 from prunability.training.checkpoints import OutOfTimeError
@@ -33,9 +34,10 @@ from prunability.training.loop import DTYPES, Start
 from prunability.training.strategy import trained
 
 EVERYTHING = Wanted()
+R = TypeVar("R", Record | None, Glance | None)
 
 
-def lacking(record: Record, wanted: Wanted = EVERYTHING) -> list[str]:
+def lacking(record: Record | Glance, wanted: Wanted = EVERYTHING) -> list[str]:
     """Functions of measures that a record lacks or has in an older version, keys of probes; none if it diverged."""
     if record.result.status == "diverged":
         return []
@@ -58,7 +60,7 @@ def asked(config: RunConfig, wanted: Wanted) -> dict[str, tuple[str, RunConfig |
     }
 
 
-def beyond(record: Record) -> list[str]:
+def beyond(record: Record | Glance) -> list[str]:
     """Functions of measures that a record has and this code cannot make: unknown here, or of a newer version."""
     return [
         name
@@ -67,20 +69,18 @@ def beyond(record: Record) -> list[str]:
     ]
 
 
-def untrained(record: Record | None, store: RunStore, wanted: Wanted = EVERYTHING) -> bool:
+def untrained(record: Record | Glance | None, store: RunStore, wanted: Wanted = EVERYTHING) -> bool:
     """Whether a run is to be trained: it was not, or it lacks measures and has no weights to take them from."""
     return record is None or (bool(lacking(record, wanted)) and not store.has_weights(record))
 
 
-def usable(store: RunStore, config: RunConfig, wanted: Wanted = EVERYTHING) -> Record | None:
-    """The record of a run, None where it is not finished, to be worked on by this code.
+def usable(record: R, store: RunStore, config: RunConfig, wanted: Wanted = EVERYTHING) -> R:
+    """The record of a run as the store has it, None where it is not finished, if this code can work on it.
 
     Raises:
-        UnusableError: it is damaged, newer code measured it, or it is to be trained anew and has measures that
-            this code does not know, which would be lost.
-        PrunabilityError: the store's folder cannot be read.
+        UnusableError: newer code measured it, or it is to be trained anew and has measures that this code does not
+            know, which would be lost.
     """
-    record = store.load(config)
     theirs = beyond(record) if record is not None else []
     if newer := [name for name in theirs if name in REGISTRY]:
         raise UnusableError(
@@ -147,7 +147,7 @@ def train_runs(place: Workplace, configs: list[RunConfig]) -> list[Ending]:
         return []
     store, endings = RunStore(place.runs), []
     with claimed(place.runs, configs) as own:
-        known = {config: usable(store, config, place.wanted) for config in own}
+        known = {config: usable(store.load(config), store, config, place.wanted) for config in own}
         waiting = [config for config in own if weightless(config, store)]
         for config in own.keys() - waiting:
             own[config].release()
@@ -197,7 +197,7 @@ def measure_runs(place: Workplace, configs: list[RunConfig]) -> list[Ending]:
     with claimed(place.runs, configs) as own:
         for config in own:
             store.tidy(config)
-            record = usable(store, config, place.wanted)
+            record = usable(store.load(config), store, config, place.wanted)
             if record is None or untrained(record, store, place.wanted):
                 continue
             if _made_whole(place, store, record):

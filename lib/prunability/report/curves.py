@@ -13,7 +13,8 @@ from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.execution import Execution
 from prunability.measures import TrainedRun
 from prunability.measures.search import PRUNERS, RESOLUTION, Pruner
-from prunability.records.store import Record, RunStore, UnusableError
+from prunability.records.record import Record, UnusableError
+from prunability.records.store import RunStore
 from prunability.report.example import POINTS, Example, example_of, loss_curve, median_first, tolerance_curves
 from prunability.studies import Study
 from prunability.training.loop import DTYPES, one_thread

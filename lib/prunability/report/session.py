@@ -22,8 +22,8 @@ from prunability.claims import words as claims_words
 from prunability.foundation.errors import Interrupted, PrunabilityError, explain
 from prunability.foundation.execution import Execution, project_root
 from prunability.foundation.files import expanded, writable
+from prunability.records.record import Record, checksum_of
 from prunability.records.sources import Chosen, From, Gathered, choose, gather, origin_of
-from prunability.records.store import Record, checksum_of
 from prunability.records.tables import table_path
 from prunability.records.workers import processor_of
 from prunability.report.curves import Curves

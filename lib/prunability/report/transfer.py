@@ -8,10 +8,11 @@ from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.execution import Execution
 from prunability.foundation.files import expanded, replaceable, writable, write
 from prunability.records import tables
+from prunability.records.record import Record, united
 from prunability.records.runner import Snapshot, named, survey
 from prunability.records.schema import document
 from prunability.records.sources import of_study
-from prunability.records.store import Record, RunStore, united
+from prunability.records.store import RunStore
 from prunability.records.tables import Origin, Published, find, read, source_checksum, table_path
 from prunability.records.workers import beyond, lacking
 from prunability.report.curves import Curves
