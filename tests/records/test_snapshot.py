@@ -3,8 +3,10 @@
 import gc
 import shutil
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from typer.testing import CliRunner
@@ -13,7 +15,7 @@ from prunability.cli import app
 from prunability.foundation.execution import Execution
 from prunability.measures import REGISTRY
 from prunability.records import tables
-from prunability.records.record import Measured, Record, UnusableError
+from prunability.records.record import Glance, Measured, Record, UnusableError, Version
 from prunability.records.runner import completed, survey
 from prunability.records.store import RunStore
 from prunability.records.tables import Published, table_path, write
@@ -22,18 +24,23 @@ from prunability.report.session import open_session
 from prunability.studies.grid import Study
 from prunability.training.config import RunConfig
 
+T = TypeVar("T")
+
 
 @pytest.fixture
 def reads(table: Published, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often each record is read from here on; its curves are drawn before."""
     counted: Counter[str] = Counter()
-    load = RunStore.load
 
-    def counting(store: RunStore, config: RunConfig) -> Record | None:
-        counted[config.hash] += 1
-        return load(store, config)
+    def counting(read: Callable[[RunStore, RunConfig], T]) -> Callable[[RunStore, RunConfig], T]:
+        def counted_read(store: RunStore, config: RunConfig) -> T:
+            counted[config.hash] += 1
+            return read(store, config)
 
-    monkeypatch.setattr(RunStore, "load", counting)
+        return counted_read
+
+    monkeypatch.setattr(RunStore, "load", counting(RunStore.load))
+    monkeypatch.setattr(RunStore, "glance", counting(RunStore.glance))
     return counted
 
 
@@ -64,11 +71,12 @@ def test_nothing_to_complete_is_seen_at_one_reading(made: tuple[Study, Execution
 def test_what_a_survey_keeps_of_a_record_is_small(made: tuple[Study, Execution]) -> None:
     """A hundred thousand of them are to fit: neither record nor measures live on."""
     gc.collect()
-    before = {id(found) for found in gc.get_objects() if type(found) in (Record, Measured)}
+    kinds = (Record, Measured, Glance, Version)
+    before = {id(found) for found in gc.get_objects() if type(found) in kinds}
     state = survey(*made)
     gc.collect()
     assert len(state.whole) == len(made[0].runs)
-    assert {id(found) for found in gc.get_objects() if type(found) in (Record, Measured)} <= before
+    assert {id(found) for found in gc.get_objects() if type(found) in kinds} <= before
 
 
 def test_a_record_that_goes_or_is_damaged_after_the_survey_is_told(

@@ -9,10 +9,9 @@ that lack the same fields are set in one form.
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from itertools import chain
-from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -67,18 +66,24 @@ def texts(rows: pa.RecordBatch) -> Iterator[str]:
         TypeError: a value is of a kind that is in no record.
     """
     names = rows.schema.names
-    columns = [_json(name, column).to_pylist() for name, column in zip(names, rows, strict=True)]
-    sparse = [place for place, column in enumerate(rows) if column.null_count]
-    forms: dict[tuple[bool, ...], Callable[[tuple[str, ...]], str]] = {}
-    for row in zip(*columns, strict=True):
-        lacks = tuple([row[place] is None for place in sparse])
-        if lacks not in forms:
-            forms[lacks] = _form([(name, place) for place, name in enumerate(names) if row[place] is not None])
-        yield forms[lacks](row)
+    there = np.array([column.is_valid().to_numpy(zero_copy_only=False) for column in rows], bool)
+    alike = defaultdict[bytes, list[int]](list)
+    for at, has in enumerate(np.ascontiguousarray(there.reshape(len(names), rows.num_rows).T)):
+        alike[has.tobytes()].append(at)
+    order = np.array([*chain.from_iterable(alike.values())], int)
+    columns = [_json(name, column) for name, column in zip(names, rows.take(pa.array(order)), strict=True)]
+    found, start = np.empty(rows.num_rows, object), 0
+    for own in alike.values():
+        form = _form([(name, place) for place, name in enumerate(names) if there[place, own[0]]])
+        # Between each two pieces of text is the place of a column.
+        parts = [columns[int(part)].slice(start, len(own)) if odd % 2 else part for odd, part in enumerate(form)]
+        found[own] = pc.binary_join_element_wise(*parts, "").to_pylist() if len(parts) > 1 else form[0]
+        start += len(own)
+    yield from found
 
 
-def _form(places: Sequence[tuple[str, int]]) -> Callable[[tuple[str, ...]], str]:
-    """What sets the values of a row into the JSON of the whole, from the names and places of those there."""
+def _form(places: Sequence[tuple[str, int]]) -> list[str]:
+    """The JSON of the whole, split at the places of the columns, from the names and places of those there."""
     whole: dict[str, Any] = {}
     for name, place in places:
         *above, last = name.split(".", 3 if name.startswith("measures.") else -1)
@@ -95,10 +100,7 @@ def _form(places: Sequence[tuple[str, int]]) -> Callable[[tuple[str, ...]], str]
         whole.setdefault("measures", {})
     for name, measured in whole.get("measures", {}).items():
         whole["measures"][name] = {"standard_errors": {}, "undefined": None, "values": {}} | measured
-    form = canonical(whole).decode()
-    pick = itemgetter(*map(int, PLACE.findall(form)))
-    form = PLACE.sub("%s", form.replace("%", "%%"))
-    return lambda row: form % pick(row)
+    return PLACE.split(canonical(whole).decode())
 
 
 def _json(name: str, column: pa.Array) -> pa.Array:
