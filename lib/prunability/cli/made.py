@@ -26,7 +26,9 @@ def figures(
 ) -> None:
     """Execute the notebooks and write figures/PROFILE/."""
     with explained():
-        values = {"profile": profile, **_pairs(parameter or [])}
+        values = _pairs(parameter or [])
+        if values.setdefault("profile", profile) != profile and profile != "quick":
+            raise PrunabilityError(f"--profile {profile} and -p profile={values['profile']}: give one of them")
         try:
             from prunability.report import notebooks  # noqa: PLC0415  (the only command that needs Jupyter)
         except ImportError as error:
