@@ -121,7 +121,9 @@ def test_what_settled_is_not_read_again(
         assert torch.equal(again.images["train"], first.images["train"])
 
 
-@pytest.mark.parametrize("harm", ["a byte", "a half", "nothing in it", "a folder", "no index", "an odd index"])
+@pytest.mark.parametrize(
+    "harm", ["a byte", "a half", "nothing in it", "a folder", "a pipe", "no index", "an odd index", "a pipe for it"]
+)
 def test_a_damaged_copy_is_made_anew(
     folder: Path, tmp_path: Path, load: Callable[[Path], ImageSet], harm: str
 ) -> None:
@@ -138,13 +140,17 @@ def test_a_damaged_copy_is_made_anew(
     elif harm == "a folder":
         copy.unlink()
         copy.mkdir()
+    elif harm.startswith("a pipe"):
+        pipe = copy if harm == "a pipe" else index
+        pipe.unlink()
+        os.mkfifo(pipe)
     else:
         index.write_text("" if harm == "no index" else '{"/": 3, "x": {"key": 3}}')
     for _ in range(2):
         again = load(folder)
         assert again.checksum == before.checksum
         assert torch.equal(again.images["test"], before.images["test"])
-    if harm != "a folder":
+    if harm not in ("a folder", "a pipe", "a pipe for it"):
         assert copy.read_bytes() == content
         assert kept.trusted(tmp_path / "cache", folder, "") is not None
 

@@ -17,6 +17,7 @@ from prunability.training.course import Result
 
 NUMBER = st.floats(allow_nan=False, allow_infinity=False) | st.floats(1e-5, 1e-3) | st.integers(-3, 3).map(float)
 MAYBE = st.none() | NUMBER
+LOSS, SHARE = st.none() | NUMBER.map(abs), st.none() | st.floats(0, 1)
 TEXT = st.text(st.characters(codec="utf-8"), max_size=4)
 # A name in a record; a point in one is between two, but for those of measures.
 NAME = st.text(st.sampled_from('ab%"\\é{'), min_size=1, max_size=2)
@@ -29,10 +30,10 @@ RESULT = st.builds(
     st.integers(0, 9),
     st.integers(0, 9),
     MAYBE,
-    MAYBE,
-    MAYBE,
-    MAYBE,
-    MAYBE,
+    LOSS,
+    SHARE,
+    LOSS,
+    SHARE,
     st.lists(st.tuples(MAYBE, MAYBE), max_size=3),
 )
 

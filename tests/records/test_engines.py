@@ -83,6 +83,26 @@ def test_what_kills_each_worker_is_given_up_and_the_rest_goes_on(scheduler: str)
     assert all(isinstance(results[at], int) for at in range(1, 5))
 
 
+def test_a_cluster_without_workers_is_said_and_waited_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from distributed import LocalCluster
+
+    quiet: dict[str, Any] = {"dashboard_address": ":0", "silence_logs": logging.CRITICAL}
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=1, local_directory=tmp_path, **quiet) as cluster,
+        open_engine("dask", cluster.scheduler_address, 1) as engine,
+    ):
+        cluster.scale(0)
+        while engine.processes():
+            time.sleep(0.05)
+        back = threading.Timer(2, cluster.scale, [1])
+        back.start()
+        done = list(engine.as_they_end(dies, [(False,)]))
+    assert [at for at, _ in done] == [0]
+    assert "all workers are gone" in capsys.readouterr().err
+
+
 def test_a_killed_fleet_is_a_failure_with_its_reason(
     study: Study, execution: Execution, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,7 +159,7 @@ def test_a_store_that_workers_do_not_share_is_no_endless_loop(study: Study, exec
             for at, (place, job, configs) in enumerate(jobs):
                 yield at, function(place._replace(runs=execution.data / "elsewhere"), job, configs)
 
-    with pytest.raises(PrunabilityError, match=r"3 of 3 runs failed.*all workers must see the same folder"):
+    with pytest.raises(PrunabilityError, match=r"(?s)3 of 3 runs failed.*all workers must see the same folder"):
         completed(survey(study, execution), engine=Elsewhere(1))
 
 

@@ -75,7 +75,7 @@ def test_a_disk_that_is_full_now_and_then_costs_only_what_it_names(
 
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", full)
-        with pytest.raises(PrunabilityError, match=r"of 3 runs failed.*No space left on device"):
+        with pytest.raises(PrunabilityError, match=r"(?s)of 3 runs failed.*No space left on device"):
             while True:
                 complete(short_runs, execution)
                 shutil.rmtree(execution.runs)

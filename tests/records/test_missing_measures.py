@@ -15,11 +15,11 @@ from prunability.foundation.execution import Execution
 from prunability.measures import REGISTRY, Estimated, Measurable, Measure, measure
 from prunability.records import tables, workers
 from prunability.records.record import Measured, UnusableError
-from prunability.records.runner import complete, current, survey
+from prunability.records.runner import complete, survey
 from prunability.records.schema import document
 from prunability.records.store import RunStore
 from prunability.records.tables import Origin, Published
-from prunability.records.workers import Workplace, measure_runs, train_runs
+from prunability.records.workers import Workplace, current, measure_runs, train_runs
 from prunability.report import transfer
 from prunability.studies.grid import Study
 
@@ -162,5 +162,5 @@ def test_a_measure_that_workers_do_not_know_is_missed_and_said(
     complete(short_runs, execution)
     monkeypatch.setitem(REGISTRY, "path_norm", replace(REGISTRY["path_norm"], version=99))
     monkeypatch.setattr(workers, "lacking", lambda *_: [])
-    with pytest.raises(PrunabilityError, match=r"3 of 3 runs failed.*lacks measures still"):
+    with pytest.raises(PrunabilityError, match=r"(?s)3 of 3 runs failed.*lacks measures still"):
         complete(short_runs, execution)

@@ -118,7 +118,7 @@ def test_a_store_that_is_deleted_meanwhile_ends_in_a_line(
     monkeypatch.setattr(runner, "train_runs", deleted)
     monkeypatch.setitem(runner.WORDS, deleted, "training")
     monkeypatch.setitem(runner.STILL, deleted, runner.STILL[whole])
-    with pytest.raises(PrunabilityError, match=r"^3 of 3 runs failed.*it was trained, but is not in the store"):
+    with pytest.raises(PrunabilityError, match=r"(?s)^3 of 3 runs failed.*it was trained, but is not in the store"):
         complete(short_runs, execution)
 
 

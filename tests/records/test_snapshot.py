@@ -1,6 +1,7 @@
 """A store is looked through once, whatever is asked of it, and records that are used are read once more."""
 
 import gc
+import re
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -12,11 +13,12 @@ import pytest
 from typer.testing import CliRunner
 
 from prunability.cli import app
+from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.execution import Execution
 from prunability.measures import REGISTRY
 from prunability.records import tables
-from prunability.records.record import Glance, Measured, Record, UnusableError, Version
-from prunability.records.runner import completed, survey
+from prunability.records.record import Glance, Measured, Record, Version
+from prunability.records.runner import completed, records_of, survey
 from prunability.records.store import RunStore
 from prunability.records.tables import Published, table_path, write
 from prunability.report import session
@@ -79,7 +81,7 @@ def test_what_a_survey_keeps_of_a_record_is_small(made: tuple[Study, Execution])
     assert {id(found) for found in gc.get_objects() if type(found) in kinds} <= before
 
 
-def test_a_record_that_goes_or_is_damaged_after_the_survey_is_told(
+def test_a_record_that_goes_or_is_damaged_after_the_survey_is_left_out_and_told(
     made: tuple[Study, Execution], fresh: Execution
 ) -> None:
     study, execution = made
@@ -87,11 +89,14 @@ def test_a_record_that_goes_or_is_damaged_after_the_survey_is_told(
     path = RunStore(fresh.runs).path(study.runs[2])
     gone, hurt = survey(study, fresh), survey(study, fresh)
     path.write_bytes(path.read_bytes().replace(b"converged", b"unverged", 1))
-    with pytest.raises(UnusableError, match=rf"{path.name}: its content does not match its checksum"):
-        _ = hurt.done
+    others = [run for run in study.runs if run != study.runs[2]]
+    assert [record.config for record in hurt.done] == others
+    (said,) = hurt.unusable
+    assert re.search(rf"{path.name}: its content does not match its checksum", said)
     path.unlink()
-    with pytest.raises(UnusableError, match=rf"{path.name}: it was here and is gone"):
-        _ = gone.done
+    assert [record.config for record in gone.done] == others
+    with pytest.raises(PrunabilityError, match=rf"^1 record cannot be used: .*{path.name}: it was here"):
+        records_of(gone)
 
 
 def test_a_notebook_looks_through_the_store_once_and_reads_each_record_once(

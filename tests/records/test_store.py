@@ -1,4 +1,5 @@
 import json
+import shutil
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.execution import project_root
 from prunability.foundation.files import digest
 from prunability.measures import TrainedRun
+from prunability.records.locks import claimed
 from prunability.records.record import Glance, Measured, Record, checksum_of
 from prunability.records.store import RunStore
 from prunability.records.tables import find
@@ -222,6 +224,35 @@ def part(config: RunConfig, versions: dict[str, int], curves: set[str] = frozens
     measures = {name: Measured(version, {name: float(version)}) for name, version in versions.items()}
     seconds = {"training": 1.0} | {name: float(version) for name, version in versions.items()}
     return Record(config, RESULT, measures, "0" * 64, seconds, curves={name: [0.5] for name in curves})
+
+
+def test_a_folder_in_a_checkpoints_place_fails_no_run(store: RunStore, small_run: RunConfig) -> None:
+    record = store.load(small_run)
+    assert record is not None
+    store.checkpoint(small_run).mkdir()
+    more = replace(record, measures={"new": Measured(1, {"x": 1.0})})
+    assert "new" in store.save(more).measures
+    assert store.checkpoint(small_run).is_dir()
+
+
+def test_what_is_in_a_locks_place_is_named(store: RunStore, small_run: RunConfig, tmp_path: Path) -> None:
+    record = store.load(small_run)
+    assert record is not None
+    (lock,) = (store.folder / "locks").glob("*.writing")
+    lock.unlink()
+    lock.mkdir()
+    with pytest.raises(PrunabilityError, match=rf"{lock.name}: no lock can be there; move it away"):
+        store.save(record)
+    (store.folder / "locks" / f"{small_run.hash}.working").symlink_to(f"{small_run.hash}.working")
+    with (
+        pytest.raises(PrunabilityError, match=r"working: no lock can be there; move it away"),
+        claimed(store.folder, [small_run]),
+    ):
+        pytest.fail("it was claimed")
+    shutil.rmtree(store.folder / "locks")
+    (store.folder / "locks").touch()
+    with pytest.raises(PrunabilityError, match=r"no lock can be there; move it away"):
+        store.save(record)
 
 
 @settings(max_examples=40, deadline=None)

@@ -246,9 +246,16 @@ def test_what_is_no_table_is_an_error(table: Published, tmp_path: Path) -> None:
         read(tmp_path)
 
 
-def test_runs_of_other_images_make_no_table(table: Published, tmp_path: Path) -> None:
+def test_runs_of_other_images_make_no_table(
+    table: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     of_others = replace(table, origin=replace(table.origin, data=table.origin.data._replace(checksum="0" * 64)))
-    write(tmp_path / "table.parquet", of_others)
+    with pytest.raises(PrunabilityError, match=r"is not written: run .* is of other images than the table"):
+        write(tmp_path / "table.parquet", of_others)
+    assert not (tmp_path / "table.parquet").exists()
+    with monkeypatch.context() as careless:
+        careless.setattr(tables, "_agree", lambda *_: None)
+        write(tmp_path / "table.parquet", of_others)
     with pytest.raises(PrunabilityError, match=r"run .* is of other images than the table"):
         read(tmp_path / "table.parquet")
 

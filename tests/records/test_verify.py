@@ -7,12 +7,14 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from prunability.cli import app
 from prunability.foundation.execution import Execution
+from prunability.foundation.files import digest
 from prunability.measures import REGISTRY
 from prunability.records.locks import claimed
 from prunability.records.runner import survey
@@ -51,6 +53,20 @@ def renamed(path: Path, run: str, how: Callable[[Path, Path], object] = shutil.c
     to = path.with_name(run + path.name[16:])
     how(path, to)
     return to
+
+
+def signed(path: Path, edit: Callable[[Any], object]) -> Path:
+    """Edit a record and give it the signature of what it is then."""
+    raw = json.loads(path.read_bytes())
+    del raw["checksum"]
+    edit(raw)
+    path.write_text(json.dumps(raw | {"checksum": digest(raw)}))
+    return path
+
+
+def without(folder: Path) -> Path:
+    shutil.rmtree(folder)
+    return folder
 
 
 def made_new(path: Path, make: Callable[[Path], object]) -> Path:
@@ -105,6 +121,26 @@ FAULTS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "a damaged checkpoint": (
         lambda runs: made_new(runs / f"{'0' * 16}.checkpoint", lambda path: path.write_bytes(b"damaged")),
         "its content does not match its checksum; delete it, or leave it: the training begins anew",
+    ),
+    "a folder for a lock": (
+        lambda runs: made_new(runs / "locks" / f"{'0' * 16}.working", lambda path: path.mkdir(parents=True)),
+        "no lock can be there; move it away",
+    ),
+    "a file for the locks": (
+        lambda runs: made_new(without(runs / "locks"), Path.touch),
+        "it is not the folder of the locks; move it away",
+    ),
+    "no loss": (
+        lambda runs: signed(first(runs, "*.json"), lambda raw: raw["result"].update(train_loss=None)),
+        "it is .*converged, and has no loss or no error; delete or move it",
+    ),
+    "an impossible error": (
+        lambda runs: signed(first(runs, "*.json"), lambda raw: raw["result"].update(test_error=5.0)),
+        r"result.test_error: .*less than or equal to 1.*delete or move it",
+    ),
+    "no value": (
+        lambda runs: signed(first(runs, "*.json"), lambda raw: raw["measures"]["path_norm"].update(values={})),
+        "neither value nor reason for path_norm; delete or move it",
     ),
     "a stranger": (lambda runs: made_new(runs / "notes.txt", Path.touch), "it is no part of a store; move it away"),
 }

@@ -1,5 +1,6 @@
 """Records published, and carried between stores; limits of time."""
 
+import json
 import re
 import shutil
 import time
@@ -13,6 +14,7 @@ import prunability
 from prunability.cli import app
 from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.execution import Execution
+from prunability.foundation.files import digest
 from prunability.measures import REGISTRY
 from prunability.records import runner
 from prunability.records.runner import Job, complete, survey
@@ -85,6 +87,45 @@ def test_a_damaged_record_is_left_out_of_what_is_carried_and_named(
         assert (done.exit_code, said in done.stdout) == (2, True)
         assert done.stderr.startswith(f"prunability: 1 record cannot be used: {damaged}: it is not a whole record")
     assert len(read(tmp_path / "carried.parquet").records) == 5
+
+
+def test_a_record_with_what_this_code_does_not_know_is_left_out_of_what_is_carried_and_named(
+    made: tuple[Study, Execution], fresh: Execution, tmp_path: Path
+) -> None:
+    """Its signature is right, and a survey does not look at all of it."""
+    study, execution = made
+    shutil.copytree(execution.runs, fresh.runs)
+    paths = [RunStore(fresh.runs).path(run) for run in study.runs[2:4]]
+    for path in paths:
+        raw = json.loads(path.read_bytes())
+        del raw["checksum"]
+        raw["result"]["wall"] = 1.0
+        path.write_text(json.dumps(raw | {"checksum": digest(raw)}))
+    file = tmp_path / "carried.parquet"
+    command = ["export", "correlation", "-P", "smoke", "--runs", str(fresh.runs), "--records", str(file)]
+    done = CliRunner().invoke(app, command)
+    assert (done.exit_code, f"wrote {file}: 4 of 6 runs\n" == done.stdout) == (2, True)
+    first, *named = done.stderr.splitlines()
+    assert first == "prunability: 2 records cannot be used:"
+    for path, line in zip(paths, named, strict=True):
+        assert line.startswith(f"{path}: result.wall: Unexpected keyword argument")
+    assert len(read(file).records) == 4
+    with pytest.raises(PrunabilityError, match="2 records cannot be used"):
+        complete(study, fresh)
+
+
+def test_only_a_table_is_written_over(made: tuple[Study, Execution], tmp_path: Path) -> None:
+    """Nothing else that is there by that name is lost, were it a record of the store."""
+    command = ["export", "correlation", "-P", "smoke", "--runs", str(made[1].runs), "--records"]
+    for path in (tmp_path / "README.md", tmp_path / "cut.parquet"):
+        path.write_bytes(b"PAR1 words")
+        done = CliRunner().invoke(app, [*command, str(path)])
+        assert (done.exit_code, "is no table of runs, and is left as it is" in done.stderr) == (2, True)
+        assert path.read_bytes() == b"PAR1 words"
+    for _ in range(2):
+        assert CliRunner().invoke(app, [*command, str(tmp_path / "table.parquet")]).exit_code == 0
+    done = CliRunner().invoke(app, [*command, ""])
+    assert (done.exit_code, "--records is empty" in done.stderr) == (2, True)
 
 
 def test_publishing(made: tuple[Study, Execution], table: Published, fresh: Execution) -> None:

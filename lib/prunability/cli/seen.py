@@ -23,7 +23,7 @@ from prunability.cli.app import (
 from prunability.data.sources import NAMES, load_images
 from prunability.foundation.errors import PrunabilityError
 from prunability.records import tables
-from prunability.records.runner import current, named, survey
+from prunability.records.runner import named, records_of, survey
 from prunability.report.session import Parameters
 from prunability.report.status import progress_lines, published_lines
 from prunability.studies import STUDIES, having, profiles
@@ -101,5 +101,4 @@ def compare(
                     f"{name}, {profile}: name your images (--data): these are of {table.origin.data.title}"
                 )
             snapshot = survey(opened, execution)
-            named([], snapshot.unusable)
-            typer.echo(words(reproduction(opened, [*map(current, snapshot.done)], table, seed)))
+            typer.echo(words(reproduction(opened, records_of(snapshot), table, seed)))

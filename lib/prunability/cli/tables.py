@@ -21,13 +21,17 @@ def export(
     data: Data = "",
     seed: Seed = 0,
     runs: Runs = "",
-    records: Annotated[str, typer.Option(help="A file to carry the finished runs to another machine in.")] = "",
+    records: Annotated[
+        str | None, typer.Option(help="A file to carry the finished runs to another machine in.")
+    ] = None,
     curves: Annotated[
         bool, typer.Option("--curves", help="Instead, of the published networks, their pruning curves.")
     ] = False,
 ) -> None:
     """Write the finished runs of a study, without weights: into results/PROFILE/, or to be carried elsewhere."""
     with explained():
+        if records == "":
+            raise PrunabilityError("--records is empty: name a file, such as stay1.parquet")
         if curves and records:
             raise PrunabilityError("--curves are written beside the published table: leave out --records")
         execution = executed(study, profile, data, seed, "auto", runs, 1)
@@ -35,7 +39,7 @@ def export(
             path, n, of = pruned.publish(open_study(study, profile, data, seed, execution.data), execution)
             typer.echo(f"wrote {path}: {n} of {of} published networks")
             return
-        path = transfer.target(study, profile, records, execution)
+        path = transfer.target(study, profile, records or "", execution)
         opened = open_study(study, profile, data, seed, execution.data)
         snapshot = survey(opened, execution)
         table = transfer.finished(opened, seed, execution, snapshot)

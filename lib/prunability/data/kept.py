@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from prunability.data.images import SPLITS, ImageSet, checksum
 from prunability.foundation.errors import PrunabilityError, shown
-from prunability.foundation.files import replacing, updated
+from prunability.foundation.files import not_regular, read, replacing, updated
 
 FOLDER, INDEX = "decoded", "sources.json"
 
@@ -17,7 +17,7 @@ FOLDER, INDEX = "decoded", "sources.json"
 def trusted(cache: Path, source: Path, seen: str) -> str | None:
     """The content of a place, if its files look as they did when that was read."""
     try:
-        known = json.loads((cache / FOLDER / INDEX).read_text(encoding="utf-8"))[_name(source)]
+        known = json.loads(read(cache / FOLDER / INDEX))[_name(source)]
         return str(known["key"]) if known["seen"] == seen else None
     except (OSError, ValueError, LookupError, TypeError):
         return None
@@ -25,6 +25,8 @@ def trusted(cache: Path, source: Path, seen: str) -> str | None:
 
 def recall(cache: Path, key: str) -> ImageSet | None:
     """The kept images of a content, if they are there and have the checksum that was written beside them."""
+    if not_regular(_copy(cache, key)):  # a pipe would be waited for
+        return None
     try:
         with safe_open(_copy(cache, key), "pt") as file:
             facts = json.loads((file.metadata() or {})["facts"])

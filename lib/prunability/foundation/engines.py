@@ -86,8 +86,12 @@ class Dask(NamedTuple):
                 if ended.has_ready():
                     future = next(ended)
                     yield out.pop(future), _outcome(future)
-                else:
+                elif _workers(self.client):
                     time.sleep(LOOK_EVERY)
+                else:
+                    with waiting("all workers are gone: see what they said; waiting for others"):
+                        while not _workers(self.client) and not ended.has_ready():
+                            time.sleep(LOOK_EVERY)
         except (OSError, CancelledError) as error:
             raise PrunabilityError(
                 "the scheduler is gone. Finished runs are kept; the same command goes on with the rest"

@@ -1,5 +1,7 @@
 """What is told to a user: mistakes that can be mended, in words."""
 
+from collections.abc import Sequence
+
 from pydantic import ValidationError
 
 
@@ -39,3 +41,11 @@ def shown(name: str) -> str:
     if name.isprintable():
         return name
     return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in name)
+
+
+def few(head: str, lines: Sequence[str], rest: str = "") -> list[str]:
+    """A heading and a line each, five at most; one alone stands behind the heading."""
+    if len(lines) < 2:
+        return [f"{head} {line}" for line in lines]
+    more = [f"and {len(lines) - 5} more{rest}"] if len(lines) > 5 else []
+    return [head, *lines[:5], *more]

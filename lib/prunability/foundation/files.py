@@ -143,7 +143,7 @@ def updated(path: Path) -> Iterator[dict[str, Any]]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_name(f".{path.name}.lock")):
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(read(path))
         except (FileNotFoundError, ValueError):
             content = {}
         content = content if isinstance(content, dict) else {}

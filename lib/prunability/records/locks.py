@@ -9,12 +9,23 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from prunability.foundation.errors import PrunabilityError
+from prunability.foundation.files import not_regular
 from prunability.training.config import RunConfig
 
 
-def writing(runs: Path, config: RunConfig) -> FileLock:
-    """What a process holds for the moment in which it changes the files of a run."""
-    return FileLock(runs / "locks" / f"{config.hash}.writing")
+@contextmanager
+def writing(runs: Path, config: RunConfig) -> Iterator[None]:
+    """What a process holds for the moment in which it changes the files of a run.
+
+    Raises:
+        PrunabilityError: what is in the lock's place is no file.
+    """
+    lock = FileLock(runs / "locks" / f"{config.hash}.writing")
+    with ExitStack() as stack:
+        with _explained(lock):
+            stack.enter_context(lock)
+        yield
 
 
 @contextmanager
@@ -22,12 +33,15 @@ def claimed(runs: Path, configs: Sequence[RunConfig]) -> Iterator[dict[RunConfig
     """Those runs that nobody else trains or measures, each this process's own until its lock is released.
 
     What is not released before is so at the end. Nothing is waited for.
+
+    Raises:
+        PrunabilityError: what is in a lock's place is no file.
     """
     with ExitStack() as stack:
         own = {}
         for config in configs:
             lock = FileLock(_claim(runs, config.hash))
-            with suppress(Timeout):
+            with suppress(Timeout), _explained(lock):
                 stack.enter_context(lock.acquire(blocking=False))
                 own[config] = lock
         yield own
@@ -50,6 +64,20 @@ def in_work(runs: Path, run: str) -> bool:
         return True
     except OSError:
         return False
+
+
+@contextmanager
+def _explained(lock: FileLock) -> Iterator[None]:
+    """Say which lock cannot be had, where that is for what is in its place."""
+    try:
+        yield
+    except Timeout:  # a kind of OSError
+        raise
+    except OSError as error:
+        place = Path(lock.lock_file)
+        if not_regular(place) or (place.parent.exists() and not place.parent.is_dir()):
+            raise PrunabilityError(f"{error.filename or place}: no lock can be there; move it away") from error
+        raise
 
 
 def _claim(runs: Path, run: str) -> Path:

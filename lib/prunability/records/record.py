@@ -231,5 +231,5 @@ def damaged(path: Path | str, why: str) -> UnusableError:
     run = Path(path).name.partition(".")[0]
     return UnusableError(
         f"{path}: {why}. It is not used and not overwritten; delete or move {run}.json and "
-        f"{run}.*.safetensors, and the same command makes this run again"
+        f"{run}.*.safetensors, and `prunability run` makes this run again"
     )

@@ -5,14 +5,14 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
 import torch
 
 from prunability.foundation.engines import Engine, Local
-from prunability.foundation.errors import PrunabilityError
+from prunability.foundation.errors import PrunabilityError, few
 from prunability.foundation.execution import Execution
 from prunability.foundation.files import writable
 from prunability.foundation.memory import uncollected
@@ -29,6 +29,7 @@ from prunability.records.workers import (
     Ending,
     Workplace,
     asked,
+    current,
     lacking,
     measure_runs,
     train_runs,
@@ -81,12 +82,17 @@ class Snapshot:
     def done(self) -> list[Record]:
         """The records of the runs that are done, read again, for a survey keeps none: there can be many.
 
-        Raises:
-            PrunabilityError: one of them is gone since, or damaged.
+        One that cannot be used after all, for it is gone or damaged since or has in it what no survey looks at, is
+        left out and joins ``unusable``.
         """
-        store = RunStore(self.execution.runs)
+        store, found = RunStore(self.execution.runs), []
         with uncollected():
-            return [store.load_known(run.config) for run in self.whole]
+            for run in self.whole:
+                try:
+                    found.append(store.load_known(run.config))
+                except UnusableError as error:
+                    self.unusable.append(str(error))
+        return found
 
     @property
     def missing(self) -> list[RunConfig]:
@@ -151,25 +157,25 @@ def named(problems: Sequence[str], unusable: Sequence[str]) -> None:
     Raises:
         PrunabilityError: there is anything to be said.
     """
-    lines = [*problems]
-    if len(unusable) == 1:
-        lines.append(f"1 record cannot be used: {unusable[0]}")
-    elif unusable:
-        lines += [f"{len(unusable)} records cannot be used:", *unusable[:5]]
-    if len(unusable) > 5:
-        lines.append(f"and {len(unusable) - 5} more; `prunability verify` names all")
-    if lines:
+    number = f"{len(unusable)} record{'s' * (len(unusable) > 1)} cannot be used:"
+    if lines := [*problems, *few(number, unusable, "; `prunability verify` names all")]:
         raise PrunabilityError("\n".join(lines))
-
-
-def current(record: Record) -> Record:
-    """A record's measures as far as this code knows them; store and tables keep the others for code that does."""
-    return replace(record, measures={name: made for name, made in record.measures.items() if name in REGISTRY})
 
 
 def complete(study: Study, execution: Execution, until: float = math.inf) -> list[Record]:
     """Train and measure what a study lacks; the records of all its runs that are done, as :func:`completed`."""
-    return [current(record) for record in completed(survey(study, execution), until).done]
+    return records_of(completed(survey(study, execution), until))
+
+
+def records_of(state: Snapshot) -> list[Record]:
+    """The records of the runs that are done, as :func:`current`, to be used where all of them can be.
+
+    Raises:
+        PrunabilityError: some cannot.
+    """
+    found = [current(record) for record in state.done]
+    named([], state.unusable)
+    return found
 
 
 def completed(state: Snapshot, until: float = math.inf, engine: Engine | None = None) -> Snapshot:
@@ -220,8 +226,7 @@ def completed(state: Snapshot, until: float = math.inf, engine: Engine | None = 
         }
     # What failed here another process may have made since; what was measured may lack what no worker knows.
     failures = [f"run {run.hash}: {ended[run.hash]}" for run in state.missing if run.hash in ended]
-    failed = f"{len(failures)} of {total} runs failed, any others are kept: {'; '.join(failures[:5])}"
-    named([failed] if failures else [], state.unusable)
+    named(few(f"{len(failures)} of {total} runs failed, any others are kept:", failures), state.unusable)
     return state
 
 

@@ -12,7 +12,7 @@ from prunability.measures import REGISTRY
 from prunability.records import tables
 from prunability.records.cost import in_words, seconds_an_epoch
 from prunability.records.record import Record
-from prunability.records.runner import Snapshot, completed, current, survey
+from prunability.records.runner import Snapshot, completed, records_of, survey
 from prunability.records.tables import Published
 from prunability.records.workers import lacking
 from prunability.studies import Study, expand, find_profile, having, open_study
@@ -141,7 +141,7 @@ def gather(chosen: Chosen, execution: Execution, snapshot: Snapshot | None = Non
     if table is None:
         before = snapshot or check(study, execution)
         lacked = {run.hash for run in before.missing}
-        done = [current(record) for record in completed(before).done]
+        done = records_of(completed(before))
         missing, made = len(study.runs) - len(done), sum(record.config.hash in lacked for record in done)
         return Gathered(done, study.data.title, "run store", missing, blocks=_whole(study, done), made=made)
     records = of_study(study, table.records)

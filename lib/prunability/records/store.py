@@ -6,6 +6,7 @@ Many processes may read and write one store: what is saved is united with what i
 """
 
 import hashlib
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -108,7 +109,8 @@ class RunStore:
                 write(self.path(record.config), text_of(kept))
             if lost is not None:
                 self._weights(lost.config, lost.weights).unlink(missing_ok=True)
-            self.checkpoint(record.config).unlink(missing_ok=True)
+            with suppress(IsADirectoryError, PermissionError):  # a folder in its place is nobody's checkpoint
+                self.checkpoint(record.config).unlink(missing_ok=True)
         return kept
 
     def save_weights(self, config: RunConfig, initial: State, final: State) -> str:

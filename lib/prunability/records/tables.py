@@ -87,10 +87,20 @@ def table_path(results: Path, study: str, profile: str) -> Path:
 
 
 def write(path: Path, table: Published) -> None:
-    """Write a table, atomically; the same records give the same bytes."""
+    """Write a table, atomically; the same records give the same bytes.
+
+    Raises:
+        PrunabilityError: the records make no table that :func:`read` would take.
+    """
+    runs = [record.config.hash for record in table.records]
+    try:
+        _are(runs, table.records)
+        _agree(table.origin, runs, table.records)
+    except ValueError as error:
+        raise PrunabilityError(f"{path} is not written: {error}") from error
     with uncollected():
         columns = columns_of(table.records)
-    columns["run"] = [record.config.hash for record in table.records]
+    columns["run"] = runs
     columns["data"] = [table.origin.data.title] * len(table.records)
     made = pa.table(columns)
     made = made.append_column("checksum", [_checksums(made)])
@@ -142,6 +152,14 @@ def read(path: Path) -> Published:
     except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
         why = f"it has no {error}" if isinstance(error, KeyError) else str(error)
         raise PrunabilityError(f"{path}: {NOT_WHOLE} ({why})") from error
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file says that it is a table of runs; it need not be whole."""
+    try:
+        return METADATA in (parquet.read_schema(path).metadata or {})
+    except (OSError, pa.ArrowException):
+        return False
 
 
 def _checksums(table: pa.Table) -> list[str]:

@@ -82,6 +82,12 @@ def _of_store(runs: Path, files: Counter[str]) -> Iterator[Fault]:
             yield Fault(path, "it is not a regular file", "move it away")
         else:
             of_kind[kind].append((path, match))
+    locks = runs / "locks"
+    if not locks.is_dir() and (locks.exists() or locks.is_symlink()):
+        yield Fault(locks, "it is not the folder of the locks", "move it away")
+    for path in sorted(locks.iterdir()) if locks.is_dir() else ():
+        if not_regular(path) or path.is_symlink():
+            yield Fault(path, "no lock can be there", "move it away")
     files.update({kind: len(paths) for kind, paths in of_kind.items() if kind != "partial"})
     # The checksum of the weights of each run, None where its record cannot be used; and which need no training.
     weights: dict[str, str | None] = {}
@@ -117,6 +123,12 @@ def _of_record(path: Path, record: Record) -> Iterator[Fault]:
         yield Fault(
             path, f"its configuration is that of run {record.config.hash}", MADE_AGAIN.format(run=path.stem)
         )
+    ended = record.result
+    found = (ended.train_loss, ended.train_error, ended.test_loss, ended.test_error)
+    if ended.status != "diverged" and None in found:
+        yield Fault(path, f"it is {ended.status}, and has no loss or no error", MADE_AGAIN.format(run=path.stem))
+    if empty := [name for name, made in record.measures.items() if not made.values and made.undefined is None]:
+        yield Fault(path, f"neither value nor reason for {', '.join(empty)}", MADE_AGAIN.format(run=path.stem))
     if newer := [name for name in beyond(record) if name in REGISTRY]:
         yield Fault(path, f"newer code than this measured {', '.join(newer)}", "work on this store with that code")
 

@@ -60,6 +60,11 @@ def asked(config: RunConfig, wanted: Wanted) -> dict[str, tuple[str, RunConfig |
     }
 
 
+def current(record: Record) -> Record:
+    """A record's measures as far as this code knows them; store and tables keep the others for code that does."""
+    return replace(record, measures={name: made for name, made in record.measures.items() if name in REGISTRY})
+
+
 def beyond(record: Record | Glance) -> list[str]:
     """Functions of measures that a record has and this code cannot make: unknown here, or of a newer version."""
     return [

@@ -13,7 +13,7 @@ from prunability.records.runner import Snapshot, named, survey
 from prunability.records.schema import document
 from prunability.records.sources import of_study
 from prunability.records.store import RunStore
-from prunability.records.tables import Origin, Published, find, read, source_checksum, table_path
+from prunability.records.tables import Origin, Published, find, is_table, read, source_checksum, table_path
 from prunability.records.workers import beyond, lacking
 from prunability.report.curves import Curves
 from prunability.studies import Study
@@ -30,6 +30,8 @@ def target(study: str, profile: str, records: str, execution: Execution) -> Path
     if records and path.is_dir():
         raise PrunabilityError(f"records: {path} is a folder; name a file, such as {path / 'stay1.parquet'}")
     replaceable(path)
+    if records and path.exists() and not is_table(path):
+        raise PrunabilityError(f"records: {path} is no table of runs, and is left as it is: name a new file")
     writable(path.parent, "records" if records else "results")
     return path
 

@@ -3,9 +3,10 @@
 import math
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -16,6 +17,9 @@ from prunability.training.config import RunConfig
 CLOSE = 0.05
 PARTS = 4
 
+# What is read of a record is checked: a mean cross-entropy, and a fraction of examples.
+Loss = Annotated[float, Field(ge=0)] | None
+Share = Annotated[float, Field(ge=0, le=1)] | None
 Status = Literal["converged", "not converged", "diverged"]
 
 
@@ -31,13 +35,13 @@ class Result:
 
     status: Status
     reason: str
-    epochs: int
-    steps: int
+    epochs: Annotated[int, Field(ge=0)]
+    steps: Annotated[int, Field(ge=0)]
     sum_of_training_losses: float | None
-    train_loss: float | None
-    train_error: float | None
-    test_loss: float | None
-    test_error: float | None
+    train_loss: Loss
+    train_error: Share
+    test_loss: Loss
+    test_error: Share
     curve: list[tuple[float | None, float | None]]
 
 
