@@ -294,7 +294,7 @@ def _attempt(place: Workplace, job: Job, configs: list[RunConfig]) -> list[Endin
     except Exception as error:  # noqa: BLE001  (reported by the caller, by name)
         # After an error of the GPU, a lack of memory excepted, nothing more can be computed on it in this process.
         if len(configs) == 1 or isinstance(error, torch.AcceleratorError):
-            failed = f"{type(error).__name__}: {error}"
+            failed = str(error) if isinstance(error, PrunabilityError) else f"{type(error).__name__}: {error}"
             return [Ending(config.hash, failed, failed=True) for config in configs]
     # Alone, only the run at fault fails again, and what is stored by now is not made again.
     return [ending for config in configs for ending in _attempt(place, job, [config])]

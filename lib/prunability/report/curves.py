@@ -64,7 +64,7 @@ class Curves:
         with one_thread():
             found = loss_curve(self.network(run), pruner, resolution)
         self.records[self.places[run]] = record = replace(record, curves={**record.curves, key: found})
-        with suppress(OSError):  # a store that can only be read draws them anew each time
+        with suppress(OSError, PrunabilityError):  # where it cannot be written they are drawn anew each time
             self.store.save(record)
         return found
 
