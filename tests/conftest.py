@@ -14,6 +14,7 @@ from prunability.data.images import ImageSet
 from prunability.data.sources import load_images
 from prunability.foundation.execution import Execution
 from prunability.measures import REGISTRY, TrainedRun
+from prunability.records.record import Measured, Record
 from prunability.records.runner import complete
 from prunability.records.store import RunStore
 from prunability.records.tables import Published
@@ -100,6 +101,16 @@ def resnet(digits: ImageSet) -> TrainedRun:
 @pytest.fixture
 def store_folder(tmp_path: Path) -> Path:
     return tmp_path / "runs"
+
+
+@pytest.fixture
+def store(store_folder: Path, trained: TrainedRun) -> RunStore:
+    """One finished run with its weights; one of two functions of measures gave no value."""
+    made = RunStore(store_folder)
+    weights = made.save_weights(trained.config, trained.initial, trained.final)
+    measures = {"size": Measured(1, {"count": 3.0}), "margin": Measured(2, {}, "not positive")}
+    made.save(Record(trained.config, trained.result, measures, weights, {"training": 1.5}, {"device": "cpu"}))
+    return made
 
 
 @pytest.fixture(scope="session")

@@ -103,6 +103,7 @@ COMMANDS: list[tuple[list[str], str]] = [
     (["images", "folder:{0}/file"], "not a folder, nor a whole tar archive"),
     (["site", NOBODY], "home directory"),
     (["figures", "--profile", "smoke", "-p", "profile=small"], "smoke and -p profile=small: give one of them"),
+    (["figures", "--profile", "quick", "-p", "profile=small"], "quick and -p profile=small: give one of them"),
     (["figures", "--profile", "huge"], "unknown profile 'huge': it must be one of smoke"),
     (["figures", "--notebook", "99_nothing"], "unknown notebook 99_nothing: there are 00_overview"),
     (["figures", "--notebook", ""], "unknown notebook"),

@@ -1,5 +1,6 @@
 import _thread
 import hashlib
+import os
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -87,6 +88,12 @@ def test_anything_else_is_one_line(
     assert str(refused.value).startswith(server)
     assert "\n" not in str(refused.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_pipe_in_its_place_is_left_and_does_not_hang(server: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "file")
+    with pytest.raises(PrunabilityError, match="file is not a regular file, and is left as it is"):
+        download(f"{server}/file", tmp_path / "file", MD5)
 
 
 def test_an_interruption_ends_what_waits_for_the_network(server: str, tmp_path: Path) -> None:

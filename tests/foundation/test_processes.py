@@ -150,6 +150,26 @@ def test_the_folder_of_a_parent_that_is_killed_goes_though_it_is_written_in(tmp_
         time.sleep(0.05)
 
 
+BLIND = """
+import os, pathlib, sys, threading, time
+import psutil
+from prunability.foundation import processes
+def fails(*_, **__): raise psutil.AccessDenied
+psutil.Process.children = fails
+folder = pathlib.Path(sys.argv[1], "own")
+folder.mkdir()
+processes._settle(0, str(folder))  # nobody's child: its parent is gone
+time.sleep(600)
+"""
+
+
+def test_a_worker_that_cannot_see_its_children_ends_all_the_same(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", BLIND, str(tmp_path)], stderr=subprocess.DEVNULL, timeout=120, check=False
+    )
+    assert (ended.returncode, list(tmp_path.iterdir())) == (1, [])
+
+
 EARLY = """
 import os, signal
 from prunability.foundation import processes

@@ -227,11 +227,12 @@ def test_what_is_no_notebook_of_ours_is_left_out_and_named(
         (folder / name).write_text(content, errors="surrogateescape")
     (folder / "11_folder.ipynb").mkdir()
     (folder / "12_gone.ipynb").symlink_to("nowhere")
+    os.mkfifo(folder / "13_pipe.ipynb")
     monkeypatch.setattr(notebooks, "project_root", lambda: tmp_path)
     assert [path.name for path in notebooks.sources([], "smoke")] == [path.name for path in NOTEBOOKS]
     said = capsys.readouterr().err.splitlines()
     assert sorted(line.split(":")[1].strip() for line in said) == [
-        *sorted([*others, "11_folder.ipynb", "12_gone.ipynb"])
+        *sorted([*others, "11_folder.ipynb", "12_gone.ipynb", "13_pipe.ipynb"])
     ]
     for name in ("Untitled", "03_mutual_information-Copy1"):
         with pytest.raises(PrunabilityError, match=f"unknown notebook {name}: there are 00_overview"):

@@ -16,6 +16,7 @@ from prunability.report.session import Parameters
 
 @app.command()
 def figures(
+    context: typer.Context,
     profile: ProfileName = "quick",
     notebook: Annotated[list[str] | None, typer.Option(help="A notebook by name; by default all.")] = None,
     parameter: Annotated[
@@ -27,7 +28,8 @@ def figures(
     """Execute the notebooks and write figures/PROFILE/."""
     with explained():
         values = _pairs(parameter or [])
-        if values.setdefault("profile", profile) != profile and profile != "quick":
+        chosen = context.get_parameter_source("profile")
+        if values.setdefault("profile", profile) != profile and chosen is not None and chosen.name != "DEFAULT":
             raise PrunabilityError(f"--profile {profile} and -p profile={values['profile']}: give one of them")
         try:
             from prunability.report import notebooks  # noqa: PLC0415  (the only command that needs Jupyter)

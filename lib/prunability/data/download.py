@@ -24,9 +24,10 @@ def download(url: str, path: Path, md5: str) -> None:
     Raises:
         PrunabilityError: it cannot be had, or something else is sent in its place.
     """
-    with suppress(FileNotFoundError), path.open("rb") as file:
-        if hashlib.file_digest(file, _md5).hexdigest() == md5:
-            return
+    if path.is_file():  # a pipe would be waited for
+        with path.open("rb") as file:
+            if hashlib.file_digest(file, _md5).hexdigest() == md5:
+                return
     with waiting(f"downloading {url} to {path}"), replacing(path) as partial, partial.open("wb") as file:
         total, size, begin = _md5(), 0, b""
         for chunk in _chunks(url):

@@ -131,9 +131,11 @@ def _settle(parent: int, folder: str) -> None:
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(1)
-        _end_children()
-        shutil.rmtree(folder, ignore_errors=True)
-        os._exit(1)
+        try:
+            _end_children()
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
     keep_memory()

@@ -67,7 +67,7 @@ class RunStore:
             UnusableError: it is gone since; and what :meth:`load` raises.
         """
         if (record := self.load(config)) is None:
-            raise UnusableError(f"{self.path(config)}: it was here and is gone; the same command makes it again")
+            raise UnusableError(f"{self.path(config)}: it was here and is gone; `prunability run` makes it again")
         return replace(record, config=config)  # the two are equal, and one is enough
 
     def has_weights(self, record: Record | Glance) -> bool:

@@ -94,7 +94,7 @@ def write(path: Path, table: Published) -> None:
     """
     runs = [record.config.hash for record in table.records]
     try:
-        _are(runs, table.records)
+        _tell(runs, table.records)
         _agree(table.origin, runs, table.records)
     except ValueError as error:
         raise PrunabilityError(f"{path} is not written: {error}") from error
@@ -138,6 +138,7 @@ def read(path: Path) -> Published:
             # As a record's text is read, types and all.
             records = tuple(SCHEMA.validate_json(text) for batch in batches for text in texts(batch))
         _are(runs, records)
+        _tell(runs, records)
         if SIGNATURE not in metadata:
             _match(content["checksum"].to_pylist(), records)
         _agree(origin, runs, records)
@@ -209,7 +210,7 @@ def _match(checksums: Sequence[str], records: Sequence[Record]) -> None:
 
 
 def _are(runs: Sequence[str], records: Sequence[Record]) -> None:
-    """See that rows are of the runs that they name, and say how they were made.
+    """See that rows are of the runs that they name.
 
     Raises:
         ValueError: they are not.
@@ -217,6 +218,15 @@ def _are(runs: Sequence[str], records: Sequence[Record]) -> None:
     for run, record in zip(runs, records, strict=True):
         if record.config.hash != run:
             raise ValueError(f"run {run} does not match its configuration")
+
+
+def _tell(runs: Sequence[str], records: Sequence[Record]) -> None:
+    """See that rows say how they were made.
+
+    Raises:
+        ValueError: they do not.
+    """
+    for run, record in zip(runs, records, strict=True):
         if missing := MADE_BY - record.environment.keys():
             raise ValueError(f"run {run} does not say what it was made with: {', '.join(sorted(missing))}")
 

@@ -19,7 +19,7 @@ from papermill.translators import PythonTranslator
 from prunability.claims import judged
 from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.execution import cores, project_root
-from prunability.foundation.files import writable, write
+from prunability.foundation.files import read, writable, write
 from prunability.foundation.processes import Killed, as_they_end
 from prunability.records.runner import Snapshot
 from prunability.records.sources import Chosen, check, choose, gather
@@ -84,7 +84,7 @@ def studies_of(path: Path) -> list[str]:
     if not NAMED.fullmatch(path.name):
         raise PrunabilityError(f"{path.name}: notebooks are named as 04_name.ipynb")
     try:
-        found = json.loads(path.read_bytes())["metadata"]["prunability"]["studies"]
+        found = json.loads(read(path))["metadata"]["prunability"]["studies"]
     except OSError as error:
         raise PrunabilityError(f"{path.name}: it cannot be read ({error.strerror})") from error
     except (ValueError, LookupError, TypeError) as error:
