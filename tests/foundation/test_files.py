@@ -78,3 +78,15 @@ def test_homes_of_nobody_and_odd_names_are_told_in_one_line(monkeypatch: pytest.
         expanded("~nouser/\na", "runs")
     assert shown("café 日本") == "café 日本"
     assert shown(os.fsdecode(b"\xe9\x1b[2J\n")) == r"\udce9\x1b[2J\n"
+
+
+@pytest.mark.parametrize("most", [1, 7, 100])
+def test_a_file_is_read_to_its_end_however_little_comes_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    (tmp_path / "file").write_bytes(content := bytes(range(100)))
+    whole = os.read
+    monkeypatch.setattr(os, "read", lambda descriptor, size: whole(descriptor, min(size, most)))
+    assert read(tmp_path / "file") == content
+    (tmp_path / "file").write_bytes(b"")
+    assert read(tmp_path / "file") == b""

@@ -85,10 +85,14 @@ def read(path: Path | str) -> bytes:
         raise
     # What was opened is looked at: it is then what is read, and a store of many files is read in half the time.
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
             raise OSError(errno.EINVAL, NOT_REGULAR, str(path))
-        with open(descriptor, "rb", buffering=0, closefd=False) as stream:
-            return stream.readall()
+        content = os.read(descriptor, found.st_size + 1)
+        if len(content) == found.st_size:
+            return content
+        with open(descriptor, "rb", buffering=0, closefd=False) as stream:  # of a very large one there is more
+            return content + stream.readall()
     finally:
         os.close(descriptor)
 
