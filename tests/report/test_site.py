@@ -118,7 +118,7 @@ def test_verdicts_of_others_stand_in_a_table_of_their_own() -> None:
     assert second.count("supported</a><br>n = 6") == 1
     assert second.count("<td>–</td>") == len(NEIGHBOURS) - 1
     assert front.answer([seven]) == front.answer([six])
-    assert front.readme("", [seven]) == front.readme("", [six])
+    assert front.readme("", [seven], "") == front.readme("", [six], "")
 
 
 def test_a_page_begins_with_a_few_lines_of_summary() -> None:
@@ -199,10 +199,23 @@ def test_in_a_browser_no_error_and_no_sideways_scrolling(
 
 def test_the_readme_tells_todays_verdicts(tmp_path: Path) -> None:
     text = (project_root() / "README.md").read_text(encoding="utf-8")
-    assert front.readme(text, PROFILES) == text, "make site renews it"
+    address = build.repository(project_root() / "CITATION.cff")
+    assert front.readme(text, PROFILES, address) == text, "make site renews it"
     stale = tmp_path / "README.md"
     stale.write_text(text.replace("supported, n", "unheard of, n"), encoding="utf-8")
     build.renew(stale)
     assert stale.read_text(encoding="utf-8") == text
     for profile in PROFILES:
         assert f"figures/{profile.profile}/prunability_vs_test_loss.png" in text
+
+
+@pytest.mark.parametrize("written", ["https://git.example/own/companion", '"https://git.example/own/companion"'])
+def test_a_citation_with_an_address_gives_a_button(tmp_path: Path, written: str) -> None:
+    citation, text = tmp_path / "CITATION.cff", (project_root() / "README.md").read_text(encoding="utf-8")
+    citation.write_text(f"type: software\nrepository-code: {written}\n", encoding="utf-8")
+    address = build.repository(citation)
+    assert address == "https://git.example/own/companion"
+    with_it = front.readme(text, PROFILES, address)
+    (place,) = re.findall(r"\(https://mybinder.org/v2/git/([^/]+)/HEAD\?labpath=([^)]+)\)", with_it)
+    assert [unquote(part) for part in place] == [address, "notebooks/explore.ipynb"]
+    assert front.readme(with_it, PROFILES, "") == front.readme(text, PROFILES, "")

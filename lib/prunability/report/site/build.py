@@ -1,5 +1,6 @@
 """The site's sources, gathered in a folder, and Sphinx, which makes HTML of them and takes warnings for errors."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -23,10 +24,16 @@ OURS = ".prunability-site"
 
 
 def renew(readme: Path) -> None:
-    """Write today's answer and verdicts into the README, where they are others."""
-    text = readme.read_text(encoding="utf-8")
-    if (now := front.readme(text, published(project_root() / "figures"))) != text:
+    """Write today's answer and verdicts into the README, where they are others, and the button to Binder."""
+    text, root = readme.read_text(encoding="utf-8"), project_root()
+    if (now := front.readme(text, published(root / "figures"), repository(root / "CITATION.cff"))) != text:
         write(readme, now)
+
+
+def repository(citation: Path) -> str:
+    """Where the project is to be had, as its citation says; empty where it does not."""
+    found = re.search(r"^repository-code: *(\S+)$", citation.read_text(encoding="utf-8"), re.MULTILINE)
+    return found[1].strip("\"'") if found else ""
 
 
 def draw(workers: int = 0) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from html import escape
+from urllib.parse import quote
 
 from prunability.claims import CLAIMS, NEIGHBOURS, Claim
 from prunability.measures import REGISTRY
@@ -64,15 +65,21 @@ def _table(profiles: Sequence[Published], claims: Mapping[str, Claim]) -> str:
     )
 
 
-def readme(text: str, profiles: Sequence[Published]) -> str:
-    """The README with its answer and its table of verdicts as they are now."""
+def button(repository: str) -> str:
+    """What opens ``explore.ipynb`` on Binder, of the repository at an address."""
+    there = f"https://mybinder.org/v2/git/{quote(repository, safe='')}/HEAD?labpath=notebooks%2Fexplore.ipynb"
+    return f"[![Open in Binder](https://mybinder.org/badge_logo.svg)]({there})"
+
+
+def readme(text: str, profiles: Sequence[Published], repository: str) -> str:
+    """The README with its answer and its table of verdicts as they are now; a button where an address is known."""
     heads = [f"{profile.profile}: {_images(profile)}" for profile in profiles]
     lines = ["| claim | " + " | ".join(heads) + " |", "| --- |" + " --- |" * len(heads)]
     for key, claim in CLAIMS.items():
         found = [profile.claims.get(key) for profile in profiles]
         cells = [f"{LOOKS[one['verdict']][1]} {one['verdict']}, n = {one['n']}" if one else "–" for one in found]
         lines.append(f"| {key}: {claim.words.rstrip('.')} | " + " | ".join(cells) + " |")
-    made = f"{answer(profiles)}\n\n" + "\n".join(lines)
+    made = f"{answer(profiles)}\n\n" + "\n".join(lines) + (f"\n\n{button(repository)}" if repository else "")
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}\n{made}\n{END}{after}"
