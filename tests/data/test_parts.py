@@ -211,3 +211,6 @@ def test_images_without_parts_are_refused_before_any_work(tmp_path: Path) -> Non
     assert fits("correlation", "quick", "digits")
     assert fits("simplicity", "quick", "")
     assert not fits("simplicity", "quick", "digits")
+    assert fits("simplicity", "quick", "lms-3")
+    # What is made by definition is the subject of its study, which is put to nothing else.
+    assert [fits("slabs", "quick", data) for data in ("", "lms-3", "digit-pairs", "digits")] == [True] + [False] * 3

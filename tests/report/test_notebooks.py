@@ -416,3 +416,6 @@ def test_a_notebook_of_images_in_two_parts_is_left_out_of_those_on_others() -> N
     assert notebooks._fitting(chosen, "smoke", "digits") == [path for path in chosen if path != parts]
     # Asked for alone it is refused, by the study.
     assert notebooks._fitting([parts], "smoke", "digits") == [parts]
+    # Where it is put to other images in two parts it shows nothing of LMS, and nothing is trained on it.
+    assert notebooks._needed([parts], "smoke", "") == ["simplicity", "slabs"]
+    assert notebooks._needed([parts], "smoke", "lms-3") == ["simplicity"]

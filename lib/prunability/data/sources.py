@@ -61,6 +61,11 @@ def in_parts(source: str) -> bool:
     return source.startswith((PAIRS, LMS, BESIDE))
 
 
+def by_definition(source: str) -> bool:
+    """Whether the images of a source are made of numbers alone, by a definition that is a study's subject."""
+    return source.startswith(LMS)
+
+
 def facts_before(source: str) -> DataFacts | None:
     """What is known of a source before it is downloaded, None where nothing is."""
     return SOURCES[source].facts if source in SOURCES else None

@@ -112,7 +112,7 @@ def execute(notebooks: Sequence[Path], values: Mapping[str, Any], workers: int =
             checked[study] = validate(study, dict(values), strict=False)
     there, data = _there(notebooks, next(iter(checked.values()))), str(values.get("data", ""))
     notebooks = _fitting(there, profile, data)
-    checked = {study: checked[study] for path in notebooks for study in having(profile, studies_of(path))}
+    checked = {study: checked[study] for study in _needed(notebooks, profile, data)}
     folder = next(iter(checked.values())).place(publishing=True)
     executions = {study: parameters.execution(workers) for study, parameters in checked.items()}
     opened: dict[str, Chosen] = {}
@@ -154,9 +154,15 @@ def _there(notebooks: Sequence[Path], parameters: Parameters) -> Sequence[Path]:
 
 
 def _fitting(notebooks: Sequence[Path], profile: str, data: str) -> Sequence[Path]:
-    """Those whose studies can be put to the images that are asked for; all if none can, which then say so."""
-    kept = [p for p in notebooks if all(fits(study, profile, data) for study in having(profile, studies_of(p)))]
+    """Those of which a study can be put to the images that are asked for; all if none can, which then say so."""
+    kept = [p for p in notebooks if any(fits(study, profile, data) for study in having(profile, studies_of(p)))]
     return kept or notebooks
+
+
+def _needed(notebooks: Sequence[Path], profile: str, data: str) -> list[str]:
+    """The studies of notebooks that are made on the images that are asked for: those that fit, all if none does."""
+    every = list(dict.fromkeys(study for path in notebooks for study in having(profile, studies_of(path))))
+    return [study for study in every if fits(study, profile, data)] or every
 
 
 def _changed(parameters: Parameters) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from pkgutil import iter_modules
 
 from prunability.data.dataset import projection
-from prunability.data.sources import in_parts, load_images
+from prunability.data.sources import by_definition, in_parts, load_images
 from prunability.foundation.errors import PrunabilityError
 from prunability.studies.grid import Profile, Study, expand
 
@@ -48,8 +48,12 @@ def having(profile: str, studies: Iterable[str] = STUDIES) -> list[str]:
 
 
 def fits(study: str, profile: str, data: str) -> bool:
-    """Whether a study can be put to a source, or to its own: one of images in two parts needs such."""
-    return not data or in_parts(data) or not in_parts(find_profile(study, profile).data)
+    """Whether a study can be put to a source, or to its own, which ``data`` is empty for.
+
+    One of images in two parts needs such, and one of images that are made by definition is of no others.
+    """
+    own = find_profile(study, profile).data
+    return not data or not in_parts(own) or (in_parts(data) and not by_definition(own))
 
 
 def open_study(study: str, profile: str, data: str, seed: int, cache: Path) -> Study:
