@@ -354,6 +354,12 @@ def test_probes_are_asked_of_those_that_they_are_wanted_of(
     ]
     assert [record.measures for record in records] == [{}] * 4
     assert survey(wanting, execution).missing == []
+    taken = records[0].seconds
+    assert set(taken) == {"training", "alone", "together"}
+    assert [meaning(f"seconds.{name}") for name in ("alone", "together")] == [
+        "seconds of one process, probe `alone`",
+        "seconds of one process, probe `together` of one pair",
+    ]
     path, origin = execution.runs / "runs.parquet", tables.Origin("sparse", "smoke", 0, 4, "0" * 64, study.data)
     tables.write(path, tables.Published(origin, tuple(records)))
     assert [record.curves for record in tables.read(path).records] == [record.curves for record in records]

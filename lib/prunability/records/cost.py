@@ -2,7 +2,8 @@
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,6 +36,11 @@ class Seconds:
                 total[name] += taken
                 times[name] += self.times[names]
         return {name: total[name] / times[name] for name in total}
+
+
+def expected(means: Mapping[str, float], names: Iterable[str], probes: Mapping[str, tuple[str, Any]]) -> float:
+    """Seconds that pieces of work take by their means, where these are known; ``probes`` has the names of some."""
+    return sum(means.get(probes[name][0] if name in probes else name, 0.0) for name in names)
 
 
 def seconds_an_epoch(configs: Sequence[RunConfig], data: DataFacts, execution: Execution) -> float:

@@ -19,7 +19,7 @@ from prunability.foundation.memory import uncollected
 from prunability.foundation.processes import Killed
 from prunability.foundation.progress import progress, waiting
 from prunability.measures import REGISTRY
-from prunability.records.cost import Seconds
+from prunability.records.cost import Seconds, expected
 from prunability.records.jobs import extent, fleets
 from prunability.records.locks import elsewhere
 from prunability.records.origins import ancestors, generation, weightless
@@ -67,7 +67,7 @@ class Snapshot:
     """What of a study was done and what was not when its store was looked through, which :func:`survey` does once.
 
     ``unusable`` says of each record that is left as it is, what is wrong with it: such a run is not missing.
-    ``means`` are the mean seconds of a training, and of each function of measures, as far as any are known.
+    ``means`` are the mean seconds of a training, and of each function of measures and probe that any are known of.
     """
 
     study: Study
@@ -101,14 +101,15 @@ class Snapshot:
 
     @property
     def seconds_left(self) -> float | None:
-        """From the mean seconds of the finished trainings and measures; None while nothing is known of these."""
-        means = self.means
+        """From the mean seconds of what is finished; None while nothing is known of trainings or measures."""
+        means, wanted = self.means, self.study.wanted
         if not self.untrained and not self.unmeasured:
             return 0.0
         if (self.untrained and "training" not in means) or means.keys().isdisjoint(REGISTRY):
             return None
-        work = len(self.untrained) * sum(means.get(name, 0.0) for name in ("training", *REGISTRY))
-        work += sum(means.get(name, 0.0) for run in self.unmeasured for name in run.lacking)
+        work = len(self.untrained) * expected(means, ("training", *REGISTRY), {})
+        work += sum(expected(means, own, own) for own in (asked(config, wanted) for config in self.untrained))
+        work += sum(expected(means, run.lacking, asked(run.config, wanted)) for run in self.unmeasured)
         return work / self.execution.processes
 
 
@@ -124,8 +125,7 @@ def survey(study: Study, execution: Execution) -> Snapshot:
         PrunabilityError: the store's folder cannot be read.
     """
     store = RunStore(execution.runs)
-    whole: list[Trained] = []
-    unmeasured: list[Trained] = []
+    whole, unmeasured = list[Trained](), list[Trained]()
     missing, unusable = [], []
     seconds, on_cpu = Seconds(), execution.torch_device.type == "cpu"
     for config in study.runs:

@@ -121,6 +121,8 @@ def meaning(column: str) -> str:
     """
     head, _, rest = column.partition(".")
     if head == "seconds":
+        if rest in PROBES:
+            return f"seconds of one process, probe `{rest}`{' of one pair' if PROBES[rest].pair else ''}"
         return "seconds of one process, " + ("training" if rest == "training" else f"function `{rest}`")
     if head == "curves" and (probed := name_in(rest)):
         partner = rest.removeprefix(f"{probed}_{PROBES[probed].version}").removeprefix("_")
