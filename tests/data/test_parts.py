@@ -17,6 +17,7 @@ from prunability.data.images import ImageSet
 from prunability.data.parts import (
     beside,
     coordinates,
+    digit_beside,
     digit_pairs,
     errors_of_pairs,
     rotation,
@@ -168,6 +169,9 @@ def test_a_digit_beside_a_larger_image_of_colours(digits: ImageSet) -> None:
     assert torch.equal(found.simple(found.images["test"].double())[..., :32], left.double())
     with pytest.raises(PrunabilityError, match="two classes, and heights in whole ratios"):
         beside("both", (others, (0, 1)), (digits, (0, 1)))
+    where = "/a/place/of/this/machine.tar"
+    known = replace(others, title="cats and dogs")
+    assert digit_beside(f"digit-beside:folder:{where}", digits, known).title == "digit beside cats and dogs"
 
 
 def test_training_images_with_a_shuffled_part_are_hashed_as_such_and_no_others(pairs: ImageSet) -> None:

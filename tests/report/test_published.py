@@ -22,6 +22,7 @@ from nbformat.v4 import new_output
 
 from prunability.claims import CLAIMS, NEIGHBOURS
 from prunability.foundation.execution import project_root
+from prunability.foundation.typography import minus
 from prunability.records.tables import read, table_path, write
 from prunability.report import notebooks, session
 from prunability.report.figures import style
@@ -164,6 +165,14 @@ def test_committed_files_are_those_of_the_manifest(profile: str) -> None:
     for run in (run for section in sections.values() for run in section["runs"]):
         file = table_path(ROOT / "results", run["study"]["name"], run["study"]["profile"])
         assert run["table"] == sha256(file.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_numbers_of_prose_have_one_minus_sign(profile: str) -> None:
+    for name in NAMES[profile]:
+        page = (ROOT / "figures" / profile / f"{name}.md").read_text(encoding="utf-8")
+        prose = re.sub(r"```.*?```", "", page, flags=re.DOTALL)
+        assert [line for line in prose.splitlines() if minus(line) != line] == [], name
 
 
 @pytest.mark.parametrize("profile", PROFILES)

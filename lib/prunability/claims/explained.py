@@ -6,6 +6,7 @@ from prunability.analysis.resampling import Array, Estimate
 from prunability.claims.criteria import POSITIVE, Criterion, Finding
 from prunability.claims.registry import Case, Claim
 from prunability.claims.scenarios import Drawn, Grid, Scenario, Shares, independent, mixed
+from prunability.foundation.typography import minus
 from prunability.measures import HEADLINE_MEASURE, all_measures
 
 # What prunability is weighed against, in the claim's words, each by one measure that is fixed beforehand.
@@ -63,7 +64,7 @@ def reasons(case: Case, finding: Finding) -> list[str]:
     known = all_measures()
     taus = {known[name].label: kendall_tau(case.column(name), case.goal) for name in EXPLANATIONS.values()}
     against = [f"{label} τ = {tau:z.2f}" for label, tau in taus.items() if tau <= 0]
-    return [f"Against what their sources expect: {', '.join(against)}."] if against else []
+    return [minus(f"Against what their sources expect: {', '.join(against)}.")] if against else []
 
 
 def _explained(more: float) -> Drawn:

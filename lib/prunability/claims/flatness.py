@@ -5,6 +5,7 @@ from prunability.analysis.resampling import Array, Estimate
 from prunability.claims.criteria import POSITIVE, STRONG, Criterion, Finding, Threshold
 from prunability.claims.registry import Case, Claim
 from prunability.claims.scenarios import Drawn, Grid, Scenario, Shares, independent, mixed
+from prunability.foundation.typography import minus
 from prunability.measures import HEADLINE_MEASURE, all_measures
 
 # The flatness measure that did best in Jiang et al. 2020 and in Dziugaite et al. 2020.
@@ -50,7 +51,7 @@ def reasons(case: Case, finding: Finding) -> list[str]:
     known = all_measures()
     best = case.best([name for name in case.rivals if known[name].family == "flatness"])
     tau = kendall_tau(case.column(best), case.goal)
-    return [f"Best of the flatness measures on these runs is {known[best].label}, τ = {tau:z.2f}."]
+    return [minus(f"Best of the flatness measures on these runs is {known[best].label}, τ = {tau:z.2f}.")]
 
 
 def _rival(weight: float) -> Drawn:

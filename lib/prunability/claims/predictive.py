@@ -8,6 +8,7 @@ from prunability.analysis.tables import granulated, least_level
 from prunability.claims.criteria import STRONG, Criterion, Finding, Threshold
 from prunability.claims.registry import Case, Claim
 from prunability.claims.scenarios import Scenario, following, independent
+from prunability.foundation.typography import minus
 from prunability.measures import all_measures
 
 TOP_SHARE = Threshold("rank share", 0.25, (0.1, 0.5))
@@ -62,7 +63,7 @@ def reasons(case: Case, finding: Finding) -> list[str]:
     tau = kendall_tau(case.column(best), case.goal)
     return [
         within(granulated(case.table, [case.headline], case.hyperparameters)),
-        f"Best on these runs is {all_measures()[best].label}, τ = {tau:z.2f}.",
+        minus(f"Best on these runs is {all_measures()[best].label}, τ = {tau:z.2f}."),
     ]
 
 
@@ -72,7 +73,7 @@ def within(table: pd.DataFrame) -> str:
     if part.empty:
         return "Prunability does not vary within any hyperparameter."
     worst, best = part.iloc[0], part.iloc[-1]
-    return (
+    return minus(
         f"Prunability orders runs best where only the {_words(best)} differs (ψ = {best['psi']:z.2f}), worst where "
         f"only the {_words(worst)} does (ψ = {worst['psi']:z.2f})."
     )

@@ -122,8 +122,12 @@ def digit_pairs(digits: ImageSet) -> ImageSet:
 
 
 def digit_beside(name: str, digits: ImageSet, others: ImageSet) -> ImageSet:
-    """A digit, of the classes that are told best, beside an image of the first two classes of others."""
-    return beside(name, (digits, next(iter(errors_of_pairs(digits)))), (others, (0, 1)))
+    """A digit, of the classes that are told best, beside an image of the first two classes of others.
+
+    Its title names these as they are known, wherever they lie.
+    """
+    found = beside(name, (digits, next(iter(errors_of_pairs(digits)))), (others, (0, 1)))
+    return replace(found, title=f"digit beside {others.title}")
 
 
 def beside(name: str, simple: tuple[ImageSet, Sequence[int]], hard: tuple[ImageSet, Sequence[int]]) -> ImageSet:

@@ -8,6 +8,7 @@ from prunability.analysis.resampling import Estimate
 from prunability.analysis.tables import TARGETS, left_out, usable
 from prunability.claims.criteria import STRONG
 from prunability.claims.words import markdown, plain
+from prunability.foundation.typography import minus
 from prunability.measures import HEADLINE_MEASURE, all_measures
 from prunability.studies import Study
 
@@ -93,7 +94,7 @@ def lowest_level(table: pd.DataFrame, tau: float) -> str:
     if known.empty:
         return "Prunability varies at no level of any hyperparameter."
     worst = known.iloc[0]
-    return (
+    return minus(
         f"Over all networks τ = {tau:z.2f}; at one level of one hyperparameter it is smallest at "
         f"{worst['hyperparameter'].replace('_', ' ')} {worst['level']:g}, τ = {_tau(worst)} (n = {worst['n']:.0f})."
     )

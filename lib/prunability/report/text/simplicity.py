@@ -40,6 +40,6 @@ def rank_follows(table: pd.DataFrame, seed: int) -> str:
     change = mean(wide.iloc[:, -1] - wide.iloc[:, 0], seed)
     way = "falls" if change.high < 0 else "rises" if change.low > 0 else "does not clearly change"
     return (
-        f"From {wide.columns[0]} to {wide.columns[-1]} linear layers the effective rank {way}: by {change}, over "
-        f"{len(wide)} seeds."
+        f"From {wide.columns[0]} to {wide.columns[-1]} linear layers the effective rank {way}: its change is "
+        f"{change}, over {len(wide)} seeds."
     )
