@@ -109,6 +109,17 @@ def test_without_words_of_a_plotter_the_axes_speak(tmp_path: Path) -> None:
     assert drawn.picture.alt == "loss by width: a panel; loss (nats); width"
 
 
+def test_a_panel_without_data_says_so(tmp_path: Path) -> None:
+    with style.panels(1, 3, height=2) as (figure, axes):
+        axes[0].plot([], [])
+        axes[1].plot([1, 2], [3, 4])
+        axes[2].text(0.5, 0.5, "words alone")
+        axes[2].set_axis_off()
+    style.save(figure, "a", tmp_path, pd.DataFrame({"a": [1]}), PROVENANCE, "digits")
+    said = [[text.get_text() for text in ax.texts] for ax in axes]
+    assert said == [["no network to show"], [], ["words alone"]]
+
+
 def test_what_a_user_has_set_changes_no_figure(tmp_path: Path) -> None:
     plain = saved(tmp_path / "plain", "svg")
     mine: dict[Any, Any] = {

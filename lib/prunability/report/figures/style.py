@@ -11,6 +11,7 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -134,12 +135,15 @@ def save(
 ) -> Drawn:
     """Write a figure as PNG, the numbers drawn as CSV, and what is in ``further`` of PDF and SVG.
 
-    Below the figure stands a note, of data, n, and what was left out. The same records give the same bytes: no
-    date is written. A PDF or SVG that was not asked for is of an earlier drawing, and goes.
+    Below the figure stands a note, of data, n, and what was left out; a panel without data says so. The same records
+    give the same bytes: no date is written. A PDF or SVG that was not asked for is of an earlier drawing, and goes.
     """
     folder.mkdir(parents=True, exist_ok=True)
     note = note.replace("n = ", "n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}")
     with context(STYLE, after_reset=True):
+        for ax in figure.axes:
+            if ax.axison and not np.isfinite(ax.dataLim.get_points()).any():
+                ax.text(0.5, 0.5, "no network to show", transform=ax.transAxes, ha="center", va="center")
         words = fill(note, int(NOTE * figure.get_figwidth()))
         figure.supxlabel(words, fontsize=6, color="#333333", parse_math=False)
         # The layout is found once and kept for all files.
