@@ -167,6 +167,13 @@ def test_committed_files_are_those_of_the_manifest(profile: str) -> None:
         assert run["table"] == sha256(file.read_bytes()).hexdigest()
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "results").glob("*/*.parquet")), ids=lambda path: path.stem)
+def test_images_are_named_by_what_they_are_and_not_by_where(path: Path) -> None:
+    table = read(path)
+    names = {table.origin.data.title, *(str(record.environment.get("data", "")) for record in table.records)}
+    assert [name for name in names if "/" in name] == []
+
+
 @pytest.mark.parametrize("profile", PROFILES)
 def test_numbers_of_prose_have_one_minus_sign(profile: str) -> None:
     for name in NAMES[profile]:
