@@ -142,7 +142,7 @@ def save(
     note = note.replace("n = ", "n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}")
     with context(STYLE, after_reset=True):
         for ax in figure.axes:
-            if ax.axison and not np.isfinite(ax.dataLim.get_points()).any():
+            if ax.axison and not ax.texts and not np.isfinite(ax.dataLim.get_points()).any():
                 ax.text(0.5, 0.5, "no network to show", transform=ax.transAxes, ha="center", va="center")
         words = fill(note, int(NOTE * figure.get_figwidth()))
         figure.supxlabel(words, fontsize=6, color="#333333", parse_math=False)
