@@ -213,7 +213,7 @@ def test_what_is_no_image_is_counted(folder: Path, tmp_path: Path, load: Callabl
     for place in (folder, pack(folder, tmp_path / "packed.tar")):
         found = load(place)
         assert found.checksum == before.checksum
-        assert found.left_out == "6 files that are no images are left out, such as train/ant/.DS_Store"
+        assert found.left_out == "6 of the files are no images and left out, such as train/ant/.DS_Store"
     told = CliRunner().invoke(app, ["images", f"folder:{folder}"])
     assert told.exit_code == 0
     assert found.left_out in told.output.splitlines()

@@ -239,6 +239,8 @@ BAD: list[tuple[str, str, Callable[[], object]]] = [
         lambda: of(lambda logits: logits.softmax(1)),
     ),
     ("random", "other outputs each time.*dropout as a module", lambda: of(F.dropout)),
+    ("a batch", "hangs on the others that it is evaluated with", lambda: of(lambda logits: logits / logits.std())),
+    ("inference", "was made in inference mode: copy its state", lambda: of(F.relu, inferred)),
     ("no module of ours", "wrapped in a DataParallel: give the module", lambda: of(F.relu, nn.DataParallel)),
     ("scripted", "wrapped in a .*ScriptModule", lambda: pr.prunability(SCRIPTED, X, Y)),
     ("lazy", r"1.weight of the network is not yet initialised", lambda: of(F.relu, with_lazy)),
@@ -273,7 +275,7 @@ BAD: list[tuple[str, str, Callable[[], object]]] = [
     ("resolution too fine", r"resolution 1000000000 is finer than one weight", lambda: ask(X, Y, resolution=10**9)),
     ("tolerance NaN", "tolerance: a tolerance must be positive", lambda: ask(X, Y, tolerance=math.nan)),
     ("pruner", "pruner 'best' is none of magnitude, layerwise, random", lambda: ask(X, Y, pruner="best")),
-    ("resolution", "resolution must be a whole number from 1 on, got 0", lambda: ask(X, Y, resolution=0)),
+    ("resolution", "resolution must be an int from 1 on, got 0", lambda: ask(X, Y, resolution=0)),
 ]
 
 
@@ -307,6 +309,11 @@ def with_lazy(net: nn.Module) -> nn.Module:
 def with_training(net: nn.Module) -> nn.Module:
     net.get_submodule("two").train()
     return net
+
+
+def inferred(net: nn.Module) -> nn.Module:
+    with torch.inference_mode():
+        return deepcopy(net)
 
 
 def of_width(width: int) -> nn.Module:
@@ -358,3 +365,38 @@ def test_a_tolerance_is_of_a_known_kind() -> None:
     kind: Any = "rel"
     with pytest.raises(ValueError, match="a tolerance is absolute or relative, not 'rel'"):
         pr.Tolerance(kind, 0.5)
+
+
+class Attentive(nn.Module):
+    """Attention of keys and values of other sizes, whose projections are tensors of their own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(8, 2, kdim=4, vdim=2, batch_first=True)
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        found, _ = self.attention(x, x[..., :4], x[..., :2], need_weights=False)
+        logits: Tensor = self.head(found.mean(1))
+        return logits
+
+
+def test_all_projections_of_attention_are_pruned() -> None:
+    net = Attentive().eval()
+    assert sum(weight.numel() for weight in prunable(net).values()) == 8 * 8 + 8 * 4 + 8 * 2 + 8 * 8 + 8 * 3
+    images = torch.randn(12, 5, 8, generator=torch.Generator().manual_seed(0))
+    curve = pr.pruning_curve(net, images, torch.arange(12) % 3)
+    assert pr.prunability(net, images, torch.arange(12) % 3) <= 1
+    assert curve[-1] == pytest.approx(F.cross_entropy(net(images), torch.arange(12) % 3).item())
+
+
+def test_a_network_that_evaluates_without_gradients_lacks_what_needs_them() -> None:
+    class Still(Curved):
+        @torch.no_grad()
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x)
+
+    net = Still().eval()
+    found = pr.measures_of(net, X, Y).set_index("name")
+    assert found["undefined"].str.contains("cannot be differentiated").any()
+    assert found.loc["prunability_magnitude_absolute_0.1", "value"] == pr.prunability(net, X, Y)

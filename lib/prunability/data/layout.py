@@ -108,7 +108,9 @@ def choose(found: Listing) -> Images:
         else:
             files.append((parts, item))
     _check_classes(found, {parts[:CLASS_DEPTH] for parts, _ in files}, others)
-    words = f"{len(others):,} files that are no images are left out, such as {name_of(others[0])}" if others else ""
+    words = (
+        f"{len(others):,} of the files are no images and left out, such as {name_of(others[0])}" if others else ""
+    )
     return Images(files, words)
 
 

@@ -34,6 +34,10 @@ def see_network(model: object, what: str = "the network") -> nn.Module:
         )
     if empty := [name for name, tensor in tensors if tensor.is_meta]:
         raise PrunabilityError(f"{empty[0]} of {what} has no values (device meta): load its weights first")
+    if inferred := [name for name, tensor in tensors if tensor.is_inference()]:
+        raise PrunabilityError(
+            f"{inferred[0]} of {what} was made in inference mode: copy its state into a new module"
+        )
     if training := [name for name, module in model.named_modules() if module.training]:
         where = "" if model.training else f" in its part {training[0]}"
         raise PrunabilityError(f"{what} is in training mode{where}: call its eval() first")
@@ -136,10 +140,15 @@ def dataset(model: nn.Module, like: Tensor, images: Images, labels: Tensor | Non
     if x.dtype != like.dtype:
         raise PrunabilityError(f"images are {x.dtype}, the network's weights {like.dtype}: convert the images")
     first, second = (_evaluated(model, x[:FEW]) for _ in range(2))
-    if not torch.allclose(first, second, APART, APART * float(first.nan_to_num().abs().max()), equal_nan=True):
+    if not _alike(first, second):
         raise PrunabilityError(
             "the network gives other outputs each time it is evaluated: in evaluation mode nothing may be random "
             "(dropout as a module, or called with training=self.training)"
+        )
+    if not _alike(first, torch.cat([_evaluated(model, part) for part in x[:FEW].tensor_split(2) if len(part)])):
+        raise PrunabilityError(
+            "what the network gives for an image hangs on the others that it is evaluated with: take nothing over "
+            "the batch (a BatchNorm without running statistics, for one)"
         )
     classes = first.shape[1]
     if not 0 <= int(y.min()) <= int(y.max()) < classes:
@@ -149,6 +158,10 @@ def dataset(model: nn.Module, like: Tensor, images: Images, labels: Tensor | Non
             f"{idle} is used for no output, and would be pruned for nothing: put nn.Identity() in its layer's place"
         )
     return Dataset(classes, x, y, x[:0], y[:0])
+
+
+def _alike(first: Tensor, second: Tensor) -> bool:
+    return torch.allclose(first, second, APART, APART * float(first.nan_to_num().abs().max()), equal_nan=True)
 
 
 def _unused(model: nn.Module, images: Tensor) -> str | None:

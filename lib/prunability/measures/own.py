@@ -13,7 +13,7 @@ from prunability.foundation.defaults import defaults
 from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.seeding import generator
 from prunability.measures import structure
-from prunability.measures.base import REGISTRY, take
+from prunability.measures.base import REGISTRY, Taken, take
 from prunability.measures.given import Images, dataset, see_network, see_start, see_weights
 from prunability.measures.pruning import orders
 from prunability.measures.search import (
@@ -153,12 +153,22 @@ def measures_of(
     # Second derivatives of attention are there in plain products alone.
     with sdpa_kernel(SDPBackend.MATH):
         for name, group in REGISTRY.items():
-            values, errors, undefined = take(name, run)
+            values, errors, undefined = _taken(name, run)
             rows += [
                 (m.name, m.label, m.family, values.get(m.name), errors.get(m.name), m.unit, undefined or "")
                 for m in group.measures
             ]
     return pd.DataFrame(rows, columns=["name", "label", "family", "value", "standard_error", "unit", "undefined"])
+
+
+def _taken(name: str, run: OwnNetwork) -> Taken:
+    """As ``take``; a network whose outputs cannot be differentiated lacks the measures that need it."""
+    try:
+        return take(name, run)
+    except RuntimeError as error:
+        if "does not require grad" not in str(error):
+            raise
+        return Taken({}, {}, "the network's outputs cannot be differentiated: it evaluates under no_grad, perhaps")
 
 
 def _checked(
@@ -190,7 +200,7 @@ def _weights(run: OwnNetwork, pruner: str, resolution: int) -> dict[str, Tensor]
     if pruner not in PRUNERS:
         raise PrunabilityError(f"pruner {pruner!r} is none of {', '.join(PRUNERS)}")
     if not isinstance(resolution, int) or resolution < 1:
-        raise PrunabilityError(f"resolution must be a whole number from 1 on, got {resolution}")
+        raise PrunabilityError(f"resolution must be an int from 1 on, got {resolution!r}")
     if resolution > (most := max(FINEST, run.weight_count)):
         raise PrunabilityError(f"resolution {resolution} is finer than one weight: at most {most} is of use here")
     return run.weights

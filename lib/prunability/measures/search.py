@@ -61,13 +61,15 @@ SWEEP = (
 
 
 def prunable(network: nn.Module) -> Weights:
-    """Every convolution and linear weight tensor; neither biases nor the parameters of normalisations."""
+    """Every convolution and linear weight tensor, attention's projections among them; no biases, nothing else."""
     found = {}
     for name, module in network.named_modules():
         if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear):
             found[f"{name}.weight".removeprefix(".")] = module.weight.detach()
-        elif isinstance(module, nn.MultiheadAttention) and module.in_proj_weight is not None:
-            found[f"{name}.in_proj_weight".removeprefix(".")] = module.in_proj_weight.detach()
+        elif isinstance(module, nn.MultiheadAttention):
+            for own in ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight"):
+                if (weight := getattr(module, own)) is not None:
+                    found[f"{name}.{own}".removeprefix(".")] = weight.detach()
     return found
 
 

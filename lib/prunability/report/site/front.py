@@ -20,10 +20,11 @@ def answer(profiles: Sequence[Published]) -> str:
     for profile in profiles:
         found = [finding["verdict"] for key, finding in profile.claims.items() if key in CLAIMS]
         yes, no = found.count("supported"), found.count("not supported")
+        left = len(found) - yes - no
         parts.append(
-            f"on {_images(profile)} (`{profile.profile}`) {yes} of the abstract's {len(CLAIMS)} claims "
+            f"on {_images(profile)} (`{profile.profile}`) {yes} of {len(found)} claims of the abstract "
             f"{'is' if yes == 1 else 'are'} supported, {no} {'is' if no == 1 else 'are'} not, and "
-            f"{len(found) - yes - no} stay open"
+            f"{left} {'stays' if left == 1 else 'stay'} open"
         )
     sentence = "; ".join(parts) + "."
     return sentence[0].upper() + sentence[1:]

@@ -2,11 +2,13 @@
 
 import json
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from prunability.foundation.errors import PrunabilityError
 from prunability.report.figures.style import FURTHER
+from prunability.studies import STUDIES
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class Published:
 
 
 def published(figures: Path) -> list[Published]:
-    """The profiles whose notebooks were executed and published below a folder.
+    """The profiles whose notebooks were executed and published below a folder, in the order of the studies.
 
     Raises:
         PrunabilityError: there is none, or a file of one is missing or damaged.
@@ -73,4 +75,5 @@ def published(figures: Path) -> list[Published]:
             raise PrunabilityError(f"{manifest.parent}: {error}; draw it anew with FROM=published") from error
     if not found:
         raise PrunabilityError(f"{figures}: no notebook was executed yet; `make figures FROM=published` does so")
-    return found
+    order = list(dict.fromkeys(chain.from_iterable(STUDIES.values())))
+    return sorted(found, key=lambda one: order.index(one.profile) if one.profile in order else len(order))

@@ -27,7 +27,7 @@ def summary(profile: Published, notebook: str) -> str:
         lines.append(f"- {key}, *{STATED[key].words.rstrip('.')}*: **{finding['verdict']}**{_why(finding)}.")
     if len(lines) == 1:
         counts: dict[str, list[str]] = {}
-        for key in CLAIMS:
+        for key in (key for key in CLAIMS if key in profile.claims):
             counts.setdefault(profile.claims[key]["verdict"], []).append(key)
         lines += [f"- **{verdict}**: {', '.join(keys)}." for verdict, keys in counts.items()]
     return ":::{admonition} In short\n" + "\n".join(lines) + "\n:::\n"
