@@ -67,7 +67,7 @@ def test_c1_can_go_every_way() -> None:
 def test_where_prunability_orders_best_and_worst() -> None:
     rows = [("width", 0.2), ("batch_size", -0.3), ("depth", 0.9), ("dropout", np.nan), ("mean", 0.3)]
     said = within(pd.DataFrame(rows, columns=["hyperparameter", "psi"]))
-    assert "best where only the depth differs (ψ = 0.90), worst where only the batch size does (ψ = -0.30)" in said
+    assert "best where only the depth differs (ψ = 0.90), worst where only the batch size does (ψ = −0.30)" in said
     assert "not vary" in within(pd.DataFrame(rows[3:], columns=["hyperparameter", "psi"]))
 
 
