@@ -11,6 +11,7 @@ import IPython.display
 import pytest
 from tqdm import std
 
+from prunability.foundation.errors import Interrupted
 from prunability.foundation.progress import LINE_EVERY, progress, waiting
 
 
@@ -94,3 +95,10 @@ def test_what_is_waited_for_is_a_line_of_a_log(capsys: pytest.CaptureFixture[str
     with waiting("for another process"):
         assert capsys.readouterr().err == "for another process\n"
     assert capsys.readouterr().err == ""
+
+
+def test_an_interrupt_of_what_has_progress_is_told_in_a_line() -> None:
+    with pytest.raises(Interrupted) as told, progress(2, "statistics"):
+        raise KeyboardInterrupt
+    (line,) = told.value._render_traceback_()
+    assert "run the cell again" in line

@@ -8,6 +8,8 @@ from typing import Any
 # Not tqdm.auto: in a notebook it asks for widgets, which stay behind in the file, and warns where there are none.
 from tqdm import tqdm
 
+from prunability.foundation.errors import Interrupted
+
 LINE_EVERY = 15.0
 # Before so many pieces are done, and this share of all, what is left cannot be told.
 LEAST, LEAST_SHARE = 3, 0.05
@@ -19,6 +21,9 @@ def progress(total: int, title: str) -> Iterator[Callable[[str], None]]:
     """Show how far ``total`` pieces of work are; a notebook keeps none of it once they are done.
 
     Yields what is called once for each finished piece, with a word on it.
+
+    Raises:
+        Interrupted: somebody interrupted the work, which a notebook says in a line.
     """
     look: dict[str, Any]
     if (show := _notebook_line()) is not None:
@@ -34,7 +39,10 @@ def progress(total: int, title: str) -> Iterator[Callable[[str], None]]:
             bar.set_postfix_str(", ".join(filter(None, (left, note))), refresh=False)
             bar.update()
 
-        yield tick
+        try:
+            yield tick
+        except KeyboardInterrupt as error:
+            raise Interrupted from error
 
 
 def _left(done: int, total: int, seconds: float) -> str:
