@@ -81,7 +81,9 @@ class Curves:
         return tolerance_curves(drawable.set_index("run", drop=False).loc[chosen], self.of)
 
     def draw(self, table: pd.DataFrame) -> None:
-        """Draw what the notebooks show of a study, so that it is in the records."""
+        """Draw what the notebooks show of a study, so that it is in the records; of no network there is nothing."""
+        if table.empty:
+            return
         if self.study.hyperparameters == ("width",):
             self.tolerances(table)
         else:

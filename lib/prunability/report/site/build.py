@@ -32,7 +32,7 @@ def renew(readme: Path) -> None:
 
 def repository(citation: Path) -> str:
     """Where the project is to be had, as its citation says; empty where it does not."""
-    found = re.search(r"^repository-code: *(\S+)$", citation.read_text(encoding="utf-8"), re.MULTILINE)
+    found = re.search(r"^repository-code: *(\S+)\s*$", citation.read_text(encoding="utf-8"), re.MULTILINE)
     return found[1].strip("\"'") if found else ""
 
 
