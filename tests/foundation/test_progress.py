@@ -2,6 +2,7 @@
 
 import io
 import sys
+import threading
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +12,7 @@ import IPython.display
 import pytest
 from tqdm import std
 
+from prunability.foundation import progress as module
 from prunability.foundation.errors import Interrupted
 from prunability.foundation.progress import LINE_EVERY, progress, waiting
 
@@ -102,3 +104,24 @@ def test_an_interrupt_of_what_has_progress_is_told_in_a_line() -> None:
         raise KeyboardInterrupt
     (line,) = told.value._render_traceback_()
     assert "run the cell again" in line
+
+
+def test_what_is_done_before_it_is_told_counts_once(
+    monkeypatch: pytest.MonkeyPatch, clock: SimpleNamespace, states: list[str]
+) -> None:
+    monkeypatch.setattr(module, "LINE_EVERY", 0.01)
+    asked = threading.Event()
+
+    def known() -> int:
+        if any("3 of 4" in line for line in states):
+            asked.set()
+        clock.seconds += 1
+        return 3
+
+    with progress(4, "study: training", known) as tick:
+        assert asked.wait(60)
+        for _ in range(4):
+            clock.seconds += 1
+            tick("converged")
+    told = [int(line.split(": ")[2].split()[0]) for line in states if line]
+    assert told == [0, 3, 4]

@@ -400,3 +400,23 @@ def test_a_network_that_evaluates_without_gradients_lacks_what_needs_them() -> N
     found = pr.measures_of(net, X, Y).set_index("name")
     assert found["undefined"].str.contains("cannot be differentiated").any()
     assert found.loc["prunability_magnitude_absolute_0.1", "value"] == pr.prunability(net, X, Y)
+
+
+def test_a_warning_says_what_share_stays_whole() -> None:
+    class Recurrent(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.cell, self.head = nn.LSTM(4, 6, batch_first=True), nn.Linear(6, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            found: Tensor = self.head(self.cell(x)[0][:, -1])
+            return found
+
+    net, x, y = Recurrent().eval(), torch.ones(3, 5, 4).cumsum(0), torch.arange(3)
+    recurrent, head = 4 * 6 * (4 + 6), 6 * 3
+    words = (
+        f"{recurrent / (recurrent + head):.1%} of the weights stay whole.*: cell.weight_ih_l0, cell.weight_hh_l0"
+    )
+    with pytest.warns(UserWarning, match=words) as caught:
+        pr.prunability(net, x, y)
+    assert caught[0].filename == __file__

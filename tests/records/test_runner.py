@@ -15,16 +15,18 @@ import pytest
 import torch
 
 from prunability.analysis.tables import left_out, runs_table
+from prunability.foundation import progress
+from prunability.foundation.engines import Local
 from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.execution import Execution
 from prunability.measures import REGISTRY, Estimated, Measurable
 from prunability.records import jobs, runner, workers
 from prunability.records.jobs import fleets
 from prunability.records.record import checksum_of
-from prunability.records.runner import _attempt, complete, survey
+from prunability.records.runner import _attempt, complete, completed, survey
 from prunability.records.schema import FIELDS
 from prunability.records.store import RunStore
-from prunability.records.workers import Ending, Workplace
+from prunability.records.workers import Ending, Workplace, train_runs
 from prunability.studies.grid import Study
 from prunability.studies.order import blocks
 from prunability.training import strategy
@@ -53,6 +55,26 @@ def test_same_records_in_any_company(study: Study, execution: Execution, tmp_pat
     alone = complete(replace(study, runs=study.runs[::-1][:2]), other)
     assert alone[0].content() == together[2].content()
     assert checksum_of(alone) == checksum_of(together[1:])
+
+
+def test_progress_is_told_while_runs_side_by_side_go_on(
+    study: Study, execution: Execution, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One job holds all of them, and ends only once some were told."""
+    monkeypatch.setattr(progress, "LINE_EVERY", 0.01)
+
+    class Lingering(Local):
+        def as_they_end(self, function: Any, jobs: Any) -> Any:
+            for at, job in enumerate(jobs):
+                done, shown, until = function(*job), "", time.monotonic() + 60
+                while job[1] is train_runs and f"{len(job[2])} of " not in shown and time.monotonic() < until:
+                    time.sleep(0.05)
+                    shown += capsys.readouterr().err
+                assert job[1] is not train_runs or f"training: {len(job[2])} of " in shown
+                yield at, done
+
+    one = [run for run in study.runs if shape_of(run) == shape_of(study.runs[0])]
+    completed(survey(replace(study, runs=tuple(one)), execution), engine=Lingering(1))
 
 
 def test_one_failure_does_not_stop_the_others(

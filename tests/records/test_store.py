@@ -35,6 +35,14 @@ def test_missing_is_none(store: RunStore, small_run: RunConfig) -> None:
     assert store.glance(other) is None
 
 
+def test_runs_that_come_are_counted(store: RunStore, trained: TrainedRun, small_run: RunConfig) -> None:
+    others = [RunConfig.model_validate({**small_run.model_dump(), "seed": seed}) for seed in (8, 9)]
+    come = store.coming([trained.config, *others])
+    assert come() == 0
+    store.path(others[1]).touch()
+    assert come() == 1
+
+
 def test_damaged_weights_are_an_error(store: RunStore, small_run: RunConfig) -> None:
     record = store.load(small_run)
     assert record is not None

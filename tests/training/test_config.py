@@ -20,7 +20,7 @@ def changed(content: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
         "checksum": "0" * 64, "precision": "float32", "kind": "nin", "version": VERSION, "momentum": 0.5,
         "dropout": 0.3, "label_noise": 0.2, "batch_size": 7, "optimiser": "adam",
         "augmentation": True, "stop_at_target": False, "shuffled": "simple", "adversarial": 0.1,
-        "label_smoothing": 0.1, "temporal_smoothing": 0.2,
+        "label_smoothing": 0.05, "temporal_smoothing": 0.2,
     }  # fmt: skip
     part = content
     for name in path[:-1]:

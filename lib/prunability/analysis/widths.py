@@ -11,6 +11,7 @@ from prunability.analysis.ranks import tau_estimates, taus
 from prunability.analysis.resampling import RESAMPLES, Array, Estimate, interval
 from prunability.analysis.tables import TARGETS, sample_of, usable
 from prunability.foundation.seeding import seed_for
+from prunability.foundation.typography import significant
 from prunability.measures import all_measures
 
 # A network interpolates where its training error is at most this.
@@ -173,7 +174,7 @@ def peaks(table: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
         else:
             e = found.prominence
             row["interior peak at width"] = str(found.at)
-            row["stands out by"] = f"{e.value:.3g} [{e.low:.3g}, {e.high:.3g}]"
+            row["stands out by"] = f"{significant(e.value)} [{significant(e.low)}, {significant(e.high)}]"
             row["real"] = "yes" if found.real else "no"
         rows.append(row)
     return pd.DataFrame(rows)

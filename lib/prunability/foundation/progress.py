@@ -1,8 +1,10 @@
 """Progress with the time left: a bar where a person watches, plain log lines otherwise."""
 
+import itertools
 import sys
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 # Not tqdm.auto: in a notebook it asks for widgets, which stay behind in the file, and warns where there are none.
@@ -17,10 +19,11 @@ LINE = "{n_fmt} of {total_fmt}, {elapsed} gone{postfix}"
 
 
 @contextmanager
-def progress(total: int, title: str) -> Iterator[Callable[[str], None]]:
+def progress(total: int, title: str, known: Callable[[], int] | None = None) -> Iterator[Callable[[str], None]]:
     """Show how far ``total`` pieces of work are; a notebook keeps none of it once they are done.
 
-    Yields what is called once for each finished piece, with a word on it.
+    Yields what is called once for each finished piece, with a word on it. Where many are told at once, in the end,
+    ``known`` says how many can be seen to be done before; it is asked now and then.
 
     Raises:
         Interrupted: somebody interrupted the work, which a notebook says in a line.
@@ -33,16 +36,38 @@ def progress(total: int, title: str) -> Iterator[Callable[[str], None]]:
     else:
         look = {"file": _Line(say), "bar_format": "{desc}: " + LINE, "mininterval": LINE_EVERY}
     with tqdm(total=total, desc=title, miniters=1, smoothing=0, **look) as bar:
+        told, lock = itertools.count(1), threading.Lock()
 
-        def tick(note: str) -> None:
-            left = _left(bar.n + 1, total, bar.format_dict["elapsed"])
-            bar.set_postfix_str(", ".join(filter(None, (left, note))), refresh=False)
-            bar.update()
+        def advance(done: int, note: str = "") -> None:
+            with lock:
+                if done > bar.n:
+                    left = _left(done, total, bar.format_dict["elapsed"])
+                    bar.set_postfix_str(", ".join(filter(None, (left, note))), refresh=False)
+                    bar.update(done - bar.n)
 
         try:
-            yield tick
+            with _now_and_then(lambda: advance(known())) if known else nullcontext():
+                yield lambda note: advance(next(told), note)
         except KeyboardInterrupt as error:
             raise Interrupted from error
+
+
+@contextmanager
+def _now_and_then(look: Callable[[], None]) -> Iterator[None]:
+    """Call it in a thread of its own, as long as this lasts."""
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(LINE_EVERY):
+            look()
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def _left(done: int, total: int, seconds: float) -> str:

@@ -1,5 +1,6 @@
 """What anybody gives to be measured, seen to be what is needed before any work starts; else one line says so."""
 
+import warnings
 from collections.abc import Iterable
 
 import torch
@@ -13,6 +14,8 @@ from prunability.measures.search import prunable
 
 # Of so many images two evaluations are compared, as far apart as a GPU may be from itself.
 FEW, APART = 16, 1e-3
+# Of a smaller share of weights that stay whole, such as a class token, nothing is said.
+FEW_WHOLE = 0.01
 
 Images = Tensor | Iterable[tuple[Tensor, Tensor]]
 
@@ -70,7 +73,7 @@ def _described(found: tuple[list[int], str] | None) -> str:
 
 
 def see_weights(model: nn.Module) -> Tensor:
-    """See that there are weights to prune, each for itself; returns the first.
+    """See that there are weights to prune, each for itself; returns the first, and warns of weights left whole.
 
     Raises:
         PrunabilityError: there are none, or some would be pruned otherwise than asked.
@@ -85,6 +88,15 @@ def see_weights(model: nn.Module) -> Tensor:
         )
     if len({weight.data_ptr() for weight in weights.values()}) < len(weights):
         raise PrunabilityError("two layers of the network share one weight tensor, which is not pruned twice")
+    # Biases and what scales channels have one dimension.
+    whole = {name: parameter.numel() for name, parameter in model.named_parameters() if parameter.dim() > 1}
+    left = whole.keys() - weights
+    if (share := sum(whole[name] for name in left) / sum(whole.values())) > FEW_WHOLE:
+        warnings.warn(
+            f"{share:.1%} of the weights stay whole, for they are of no convolution, linear or attention layer: "
+            f"{', '.join(name for name in whole if name in left)}",
+            stacklevel=5,
+        )
     return next(iter(weights.values()))
 
 

@@ -200,9 +200,8 @@ def completed(state: Snapshot, until: float = math.inf, engine: Engine | None = 
     study, execution = state.study, state.execution.model_copy(update={"workers": engine.processes()})
     assert study.source is not None, "there are no images to train on"
     writable(execution.runs, "runs")
-    device = str(execution.torch_device)
-    deadline = time.time() + until - time.monotonic()
-    place = Workplace(study.source, device, execution.runs, execution.data, deadline, study.wanted)
+    folders, deadline = (execution.runs, execution.data), time.time() + until - time.monotonic()
+    place = Workplace(study.source, str(execution.torch_device), *folders, deadline, study.wanted)
     title = f"{study.name}, {study.profile}, {study.data.title}"
     total = len(state.missing)
     # How runs ended that are not taken up again.
@@ -274,7 +273,8 @@ def _compute(engine: Engine, place: Workplace, job: Job, work: list[list[RunConf
     """Do jobs side by side; returns how their runs ended, those that other processes are at left out."""
     ended: list[Ending] = []
     results = engine.as_they_end(_attempt, [(place, job, configs) for configs in work])
-    with progress(sum(map(len, work)), f"{title}: {WORDS[job]}") as tick, closing(results):
+    known = RunStore(place.runs).coming(itertools.chain(*work)) if job is train_runs else None
+    with progress(sum(map(len, work)), f"{title}: {WORDS[job]}", known) as tick, closing(results):
         for at, result in results:
             if isinstance(result, Killed):
                 endings = [Ending(run.hash, str(result), failed=True) for run in work[at]]

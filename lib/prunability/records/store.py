@@ -6,6 +6,7 @@ Many processes may read and write one store: what is saved is united with what i
 """
 
 import hashlib
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +35,14 @@ class RunStore:
     def path(self, config: RunConfig) -> Path:
         """Where the record of a run is or will be."""
         return self.folder / f"{config.hash}.json"
+
+    def coming(self, configs: Iterable[RunConfig]) -> Callable[[], int]:
+        """What says how many of some runs are here that are not here now.
+
+        Runs that are trained side by side are told together, perhaps hours after the first was stored.
+        """
+        paths = [path for config in configs if not (path := self.path(config)).exists()]
+        return lambda: sum(path.exists() for path in paths)
 
     def load(self, config: RunConfig) -> Record | None:
         """The record of a run, None where it is not finished.

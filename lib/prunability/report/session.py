@@ -38,11 +38,12 @@ LIBRARIES = ("adjustText", "matplotlib", "numpy", "pandas", "pillow", "scikit-le
 
 
 def _formats(text: str) -> str:
-    if unknown := set(filter(None, text.split(","))) - set(style.FURTHER):
+    names = [name.strip() for name in text.split(",")]
+    if unknown := set(filter(None, names)) - set(style.FURTHER):
         raise ValueError(
             f"{', '.join(sorted(unknown))} is none of {', '.join(style.FURTHER)}; name several as pdf,svg"
         )
-    return text
+    return ",".join(names)
 
 
 class Parameters(BaseModel):

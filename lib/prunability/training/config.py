@@ -6,6 +6,7 @@ run is computed is in :class:`prunability.foundation.execution.Execution` and ne
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Annotated, Literal, get_args
@@ -97,6 +98,17 @@ class TrainingConfig(Frozen):
     def _label_counts(self) -> "TrainingConfig":
         if (others := self.label_smoothing + self.temporal_smoothing) >= 1:
             raise ValueError(f"label_smoothing and temporal_smoothing: {others:g} together, it must be less than 1")
+        return self
+
+    @model_validator(mode="after")
+    def _reaches_target(self) -> "TrainingConfig":
+        # Of two classes; the more there are, the higher it is.
+        rest = -math.log1p(-self.label_smoothing / 2)
+        if self.stop_at_target and rest >= self.target_loss:
+            raise ValueError(
+                f"with label_smoothing {self.label_smoothing:g} the cross-entropy rests at {rest:.3g} nats "
+                f"or more, not below target_loss {self.target_loss:g}: raise that, or set stop_at_target to false"
+            )
         return self
 
     @model_validator(mode="after")

@@ -1,10 +1,12 @@
 """Sentences of the notebook on noise and instability, computed from its tables."""
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from prunability.analysis.ranks import kendall_tau
 from prunability.claims.words import plain
-from prunability.foundation.typography import minus
+from prunability.foundation.typography import minus, significant
 from prunability.report.figures.parts import counted
 from prunability.studies import Study
 
@@ -26,6 +28,20 @@ def networks(opened: Study, table: pd.DataFrame) -> str:
         f"{options['label_noise'].iloc[0]:.0%} wrong labels, {options['seed'].nunique()} seeds. "
         f"Curvature: {counted(len(steps), 'checkpoint')} of networks of one hidden layer of "
         f"{steps['width'].iloc[0]} units, after {_listed(steps['steps'])} steps."
+    )
+
+
+def wrong_labels(noisy: pd.DataFrame, labels: Mapping[str, str]) -> str:
+    """What changes from the least share of wrong labels to the largest, means over seeds."""
+    means = noisy.groupby("label_noise")[[*labels, "test_error"]].mean()
+    first, last = means.iloc[0], means.iloc[-1]
+    changes = "; ".join(
+        f"{label} {significant(first[name])} to {significant(last[name])}" for name, label in labels.items()
+    )
+    return minus(
+        f"From {means.index[0]:.0%} to {means.index[-1]:.0%} wrong labels, means over seeds: {changes}; "
+        f"test error {first['test_error']:.2f} to {last['test_error']:.2f}. What networks learn from right labels "
+        "is all that wrong ones can take: the closer these test errors, the less there is to see in the rest."
     )
 
 
