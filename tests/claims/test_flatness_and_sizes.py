@@ -114,6 +114,14 @@ def test_f2(change: Any, expected: str) -> None:
     assert bool(found.undecided) == (expected == "cannot decide")
 
 
+def test_what_an_equal_margin_leaves_stands_beside_f2() -> None:
+    table = along(noise("test_loss", 0.01))
+    ((_, left),) = NEIGHBOURS["F2"].beside(case(table))
+    assert judged("F2", table).criteria[1].estimate.value == left.low <= 0 < left.high
+    one_seed = table[table["seed"] == 0]
+    assert NEIGHBOURS["F2"].beside(case(one_seed)) == []
+
+
 def follows(own: float, rival: float) -> Callable[[dict[str, Any], np.random.Generator], dict[str, Any]]:
     """Each follows the test loss with its noise, at equal training loss and along training."""
 

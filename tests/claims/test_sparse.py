@@ -163,6 +163,19 @@ def test_s2(noisy: Sequence[float], clean: Sequence[float], noise: float, verdic
     assert found.n == 60
 
 
+def test_what_s2_may_have_missed_stands_beside_it() -> None:
+    """Its condition without wrong labels is met where nothing is out of the noise, however large that is."""
+    quiet, loud = (chains(DESCENT, FALLING, noise=noise) for noise in (0.002, 0.05))
+    found = []
+    for table in (quiet, loud):
+        ((_, move),) = NEIGHBOURS["S2"].beside(case(table, {}))
+        less = judged("S2", table).criteria[1].estimate.value
+        assert move.low == less
+        found.append(move)
+    assert found[1].high > found[0].high
+    assert NEIGHBOURS["S2"].beside(case(quiet[quiet["label_noise"] > 0], {})) == []
+
+
 def test_s2_takes_the_least_of_three_moves() -> None:
     """Of a curve that falls by 0.1, rises by 0.2 and falls by 0.3 that is 0.1, whichever way round."""
     for sign in (1, -1):

@@ -53,8 +53,8 @@ STYLE: Any = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.linewidth": 0.6,
-    # 0.01, 20 and 100 on logarithmic axes, powers of ten beyond.
-    "axes.formatter.min_exponent": 3,
+    # 0.001, 20 and 1000 on logarithmic axes, powers of ten beyond.
+    "axes.formatter.min_exponent": 4,
     "axes.prop_cycle": cycler(color=COLOURS),
     "axes.grid": True,
     "axes.axisbelow": True,
