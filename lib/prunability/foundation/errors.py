@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 
 class PrunabilityError(Exception):
@@ -25,15 +26,16 @@ class Interrupted(KeyboardInterrupt):
 def explain(error: ValidationError) -> str:
     """In a readable line: each field that a validation refused, five at most."""
     more = error.error_count() - 5
-    return (
-        "; ".join(
-            f"{'.'.join(str(part) for part in item['loc']) or 'value'}: {item['msg']}"
-            # Of a field that is missing, the input is all that stands beside it.
-            + (f" (got {item['input']!r:.100})" if item["type"] != "missing" else "")
-            for item in error.errors()[:5]
-        )
-        + (f"; and {more} more" if more > 0 else "")
-    )
+    return "; ".join(map(_refused, error.errors()[:5])) + (f"; and {more} more" if more > 0 else "")
+
+
+def _refused(item: ErrorDetails) -> str:
+    where = ".".join(str(part) for part in item["loc"])
+    words = f"{where}: {item['msg']}" if where else item["msg"]
+    # Our own words name what was got; of a field that is missing, the input is all that stands beside it.
+    if item["type"] == "value_error":
+        return words.replace("Value error, ", "", 1)
+    return words if item["type"] == "missing" else f"{words} (got {item['input']!r:.100})"
 
 
 def shown(name: str) -> str:
