@@ -23,6 +23,8 @@ RAISED = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
         (1795.0, "1,800"),
         (1.71e8, "1.71·10⁸"),
         (-9.95e-5, "−9.95·10⁻⁵"),
+        (math.nan, "–"),
+        (-math.inf, "−∞"),
     ],
 )
 def test_a_number_to_three_digits(value: float, words: str) -> None:

@@ -11,6 +11,7 @@ import nbformat
 import pytest
 from IPython.display import Markdown
 
+from prunability.foundation.errors import PrunabilityError
 from prunability.foundation.execution import project_root
 from prunability.records.record import Record
 from prunability.records.tables import find, table_path, write
@@ -74,3 +75,32 @@ def test_double_descent_without_other_lengths_of_training(
     assert ("No run of another length of training is here" in texts) != others
     assert (tmp_path / "figures" / "along_training.csv").exists() == others
     assert "**C3: insufficient n** on 10 networks of 5 widths" in texts
+
+
+@pytest.mark.parametrize(
+    ("name", "studies", "words"),
+    [
+        ("01_correlation_study", ["correlation"], "only 0 of 144 runs converged"),
+        ("03_mutual_information", ["correlation"], "only 0 of 144 runs converged"),
+        ("05_flatness_and_margins", ["learning-curves"], "Too few settings reach the target loss at every size"),
+        ("06_simplicity_bias", ["simplicity", "slabs"], "**B1: insufficient n** on 0 networks"),
+        ("07_noise_and_instability", ["instability"], "No network reached the target loss."),
+    ],
+)
+def test_a_notebook_whose_networks_miss_the_target_says_so(
+    name: str, studies: list[str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As networks do that are too small for somebody's images."""
+    for study in studies:
+        table = find(project_root() / "results", study, "quick")
+        assert table is not None
+        missed = tuple(
+            replace(record, result=replace(record.result, status="not converged")) for record in table.records
+        )
+        write(table_path(tmp_path / "results", study, "quick"), replace(table, records=missed))
+    monkeypatch.setattr(session, "project_root", lambda: tmp_path)
+    try:
+        texts = said(name, runs_from="published", figures=str(tmp_path / "figures"))
+    except PrunabilityError as error:  # nothing at all is left to be compared
+        texts = [str(error)]
+    assert words in "\n".join(texts)

@@ -144,13 +144,17 @@ def choices(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def orders(table: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """Tau over choices of test loss and prunability at each n with the test loss at the largest; seeds averaged."""
-    runs, names = choices(table), ["test_loss", HEADLINE_MEASURE]
-    *few, last = sorted(runs["n_train"].unique())
+    """Tau over choices of test loss and prunability at each n with the test loss at the largest; seeds averaged.
+
+    Choices are those that reach the target loss at every n; with fewer than two there is nothing to order.
+    """
+    runs, names, rows = choices(table), ["test_loss", HEADLINE_MEASURE], []
     means = runs.pivot_table(names, "choice", "n_train").dropna()
-    goal, sample = means["test_loss", last], Sample(tuple(range(len(means))), seed)
-    found = [(name, n, tau_estimate(means[name, n], goal, sample)) for name in names for n in few]
-    rows = [(name, n, e.value, e.low, e.high, len(means)) for name, n, e in found]
+    if len(means) > 1:
+        *few, last = sorted(runs["n_train"].unique())
+        goal, sample = means["test_loss", last], Sample(tuple(range(len(means))), seed)
+        found = [(name, n, tau_estimate(means[name, n], goal, sample)) for name in names for n in few]
+        rows = [(name, n, e.value, e.low, e.high, len(means)) for name, n, e in found]
     return pd.DataFrame(rows, columns=["name", "n_train", "tau", "low", "high", "n"])
 
 

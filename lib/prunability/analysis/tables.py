@@ -83,7 +83,8 @@ def stacked(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 def labelled(parts: Mapping[Any, pd.DataFrame], key: str) -> pd.DataFrame:
     """The rows of several tables, with the key of each in a column of its own."""
-    return pd.concat([part.assign(**{key: value}) for value, part in parts.items()], ignore_index=True)
+    own = [part.assign(**{key: value}) for value, part in parts.items()]
+    return pd.concat(own, ignore_index=True) if own else pd.DataFrame(columns=[key])
 
 
 def left_out(table: pd.DataFrame) -> dict[str, int]:

@@ -174,7 +174,8 @@ def peaks(table: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
         else:
             e = found.prominence
             row["interior peak at width"] = str(found.at)
-            row["stands out by"] = f"{significant(e.value)} [{significant(e.low)}, {significant(e.high)}]"
+            ends = f"{significant(e.low)}, {significant(e.high)}" if np.isfinite(e.low) else "no interval"
+            row["stands out by"] = f"{significant(e.value)} [{ends}]"
             row["real"] = "yes" if found.real else "no"
         rows.append(row)
     return pd.DataFrame(rows)

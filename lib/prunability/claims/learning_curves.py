@@ -120,6 +120,8 @@ def n2(table: pd.DataFrame, seed: int) -> Judged:
 def at_each_size(case: Case) -> list[tuple[str, Estimate]]:
     """Tau of prunability with the test loss at each size alone, and over sizes and seeds within each setting."""
     found, seed = curves.choices(case.table), case.sample.seed
+    if len(found) < 2:
+        return []
     sample = Sample(tuple(found["choice"]), seed, seed_resamples=0)
     alone = [
         (f"τ on {n} examples", tau_estimate(own[OWN], own["test_loss"], Sample(tuple(own["choice"]), seed)))

@@ -4,7 +4,7 @@ import itertools
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 # Not tqdm.auto: in a notebook it asks for widgets, which stay behind in the file, and warns where there are none.
@@ -54,12 +54,13 @@ def progress(total: int, title: str, known: Callable[[], int] | None = None) -> 
 
 @contextmanager
 def _now_and_then(look: Callable[[], None]) -> Iterator[None]:
-    """Call it in a thread of its own, as long as this lasts."""
+    """Call it in a thread of its own, as long as this lasts; a disk that does not answer may the next time."""
     over = threading.Event()
 
     def watch() -> None:
         while not over.wait(LINE_EVERY):
-            look()
+            with suppress(OSError):
+                look()
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()

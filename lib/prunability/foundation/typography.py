@@ -1,5 +1,6 @@
 """How numbers look in words."""
 
+import math
 import re
 
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -11,7 +12,11 @@ def minus(text: str) -> str:
 
 
 def significant(value: float, digits: int = 3) -> str:
-    """A number to so many significant digits: 0.0105, 1,800, and 1.71·10⁸ where it is very large or very small."""
+    """A number to so many significant digits: 0.0105, 1,800, and 1.71·10⁸ where it is very large or very small; a
+    dash where there is none.
+    """
+    if not math.isfinite(value):
+        return "–" if math.isnan(value) else f"{value:g}".replace("-inf", "−∞").replace("inf", "∞")
     rounded = float(f"{value:.{digits}g}")
     if rounded and not 1e-4 <= abs(rounded) < 1e6:
         mantissa, power = f"{value:.{digits - 1}e}".split("e")

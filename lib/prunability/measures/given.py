@@ -89,12 +89,13 @@ def see_weights(model: nn.Module) -> Tensor:
     if len({weight.data_ptr() for weight in weights.values()}) < len(weights):
         raise PrunabilityError("two layers of the network share one weight tensor, which is not pruned twice")
     # Biases and what scales channels have one dimension.
-    whole = {name: parameter.numel() for name, parameter in model.named_parameters() if parameter.dim() > 1}
-    left = whole.keys() - weights
-    if (share := sum(whole[name] for name in left) / sum(whole.values())) > FEW_WHOLE:
+    every = {name: parameter for name, parameter in model.named_parameters() if parameter.dim() > 1}
+    places = {weight.data_ptr() for weight in weights.values()}  # a tied one has two names
+    left = {name: parameter for name, parameter in every.items() if parameter.data_ptr() not in places}
+    if (share := sum(p.numel() for p in left.values()) / sum(p.numel() for p in every.values())) > FEW_WHOLE:
         warnings.warn(
             f"{share:.1%} of the weights stay whole, for they are of no convolution, linear or attention layer: "
-            f"{', '.join(name for name in whole if name in left)}",
+            f"{', '.join(left)}",
             stacklevel=5,
         )
     return next(iter(weights.values()))

@@ -28,7 +28,8 @@ def band(*tables: pd.DataFrame) -> list[Patch]:
 def lines(ax: Axes, table: pd.DataFrame, x: str, labels: Mapping[str, str], first: int = 0) -> None:
     """The mean of each column in ``labels`` against ``x``, with a band of one standard error where there is one."""
     for number, (name, label) in enumerate(labels.items(), first):
-        part = table[table["name"] == name]
+        if (part := table[table["name"] == name]).empty:
+            continue
         colour, error = COLOURS[number % len(COLOURS)], part["error"].fillna(0)
         ax.fill_between(part[x], part["mean"] - error, part["mean"] + error, color=colour, alpha=0.25, linewidth=0)
         ax.plot(part[x], part["mean"], marker=MARKERS[number % len(MARKERS)], ms=2.5, color=colour, label=label)

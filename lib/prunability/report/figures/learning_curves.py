@@ -17,7 +17,7 @@ def by_level(axes: Sequence[Axes], tables: Mapping[str, pd.DataFrame], x: str, l
         for number, (level, table) in enumerate(tables.items()):
             lines(ax, table, x, {name: level}, number)
         ax.set(xlabel=x.replace("n_train", "training examples"), title=label)
-        means = pd.concat(list(tables.values())).query("name == @name")["mean"]
+        means = pd.concat([table.loc[table["name"] == name, "mean"] for table in tables.values()] or [pd.Series(dtype=float)])
         if means.min() > 0 and means.max() > max(1, 20 * means.min()):
             ax.set_yscale("log")
     parts.describe(axes[0], f"Against {axes[0].get_xlabel()}: {'; '.join(labels.values())}.")
@@ -56,7 +56,8 @@ def taus(axes: Sequence[Axes], table: pd.DataFrame) -> None:
 def orders(ax: Axes, table: pd.DataFrame, labels: Mapping[str, str]) -> None:
     """Tau of each column of ``labels`` on n examples with the test loss on all, with its interval."""
     for number, (name, label) in enumerate(labels.items()):
-        own = table[table["name"] == name]
+        if (own := table[table["name"] == name]).empty:
+            continue
         ax.fill_between(own["n_train"], own["low"], own["high"], color=COLOURS[number], alpha=0.2, lw=0)
         ax.plot(own["n_train"], own["tau"], marker=MARKERS[number], color=COLOURS[number], label=label)
     ax.set(xscale="log", xlabel="training examples", ylabel="Kendall τ with the test loss on all", ylim=(-1.05, 1.05))

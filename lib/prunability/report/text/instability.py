@@ -33,6 +33,8 @@ def networks(opened: Study, table: pd.DataFrame) -> str:
 
 def wrong_labels(noisy: pd.DataFrame, labels: Mapping[str, str]) -> str:
     """What changes from the least share of wrong labels to the largest, means over seeds."""
+    if noisy.empty:
+        return "No network reached the target loss."
     means = noisy.groupby("label_noise")[[*labels, "test_error"]].mean()
     first, last = means.iloc[0], means.iloc[-1]
     changes = "; ".join(

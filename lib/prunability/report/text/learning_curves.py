@@ -29,6 +29,8 @@ def networks(opened: Study, table: pd.DataFrame) -> str:
 
 def ordered(orders: pd.DataFrame) -> str:
     """From how many examples on the order of settings is much that of all examples, by test loss."""
+    if orders.empty:
+        return "Too few settings reach the target loss at every size to be ordered."
     own = orders[orders["name"] == "test_loss"].sort_values("n_train")
     holds = own["n_train"][(own["low"] > STRONG.value)[::-1].cummin()[::-1]]
     if holds.empty:
