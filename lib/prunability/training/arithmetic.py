@@ -94,7 +94,7 @@ def fleets_agree(config: RunConfig, data: Dataset) -> bool:
     plain = RunConfig(
         data=DataConfig(checksum="0" * 64, n_train=config.training.batch_size),
         network=config.network.model_copy(update={"dropout": 0.0} if config.dropout else {}),
-        training=TrainingConfig(learning_rate=0.01, **rules),
+        training=TrainingConfig(learning_rate=0.01, stop_at_target=False, **rules),
     )
     parts = {CHUNK, len(data.train_images) % CHUNK, len(data.test_images) % CHUNK} - {0}
     return _agree(plain, tuple(data.train_images.shape[1:]), data.classes, tuple(sorted(parts)))

@@ -121,3 +121,9 @@ def test_classes() -> None:
         uneven = [drawing.curve(line) for line in axes[1].lines if str(line.get_marker()) in "Dv"]
         assert uneven == [[(1, 1), (2, 4), (3, 7)], [(1, 2), (2, 5), (3, 8)]]
         assert [drawing.words(drawing.key(ax)) for ax in axes] == [[*LEVELS[1:], "± one standard error"], ["CEV", "SDE"]]
+        assert axes[1].get_yscale() == "log"
+    still = biases.assign(mean=biases["mean"].where(biases["name"] == "kept", 0.0))
+    with drawing.panels(1, 2) as axes:
+        figures.classes(axes, errors, still)
+        axes[0].figure.canvas.draw()
+        assert axes[1].get_yscale() == "linear"

@@ -76,6 +76,16 @@ def test_ranking(table: pd.DataFrame) -> None:
     assert "Left out" not in said
 
 
+def test_a_target_that_is_the_same_everywhere_ranks_nothing(table: pd.DataFrame) -> None:
+    """As the test error is on images that every network tells apart."""
+    easy, ranked = table.assign(test_error=0.0), tables.ranked_measures()
+    lines = text.ranking(tables.correlations(easy, ranked, 0), easy, ranked).splitlines()
+    told = {title: line for title in tables.TARGETS.values() for line in lines if line.startswith(f"- {title}: ")}
+    assert set(told) == set(tables.TARGETS.values())
+    same = {title for title, line in told.items() if "nothing can be ranked" in line}
+    assert same == {tables.TARGETS["test_error"]}
+
+
 def test_what_cannot_be_ranked_is_said(table: pd.DataFrame) -> None:
     ranked = ["inverse_margin", HEADLINE_MEASURE, "path_norm"]
     broken = table.assign(inverse_margin=np.nan, path_norm=table["test_loss"], **{HEADLINE_MEASURE: 0.5})

@@ -199,6 +199,8 @@ def classes(axes: Sequence[Axes], errors: pd.DataFrame, biases: pd.DataFrame) ->
         look = {"color": COLOURS[number], "marker": MARKERS[number], "ms": 3.5}
         axes[1].errorbar(at, own["mean"], own["error"].fillna(0), label=label, **look)
     axes[1].set_xticks(range(1, len(LEVELS)), LEVELS[1:])
-    axes[1].set(yscale="log", xlabel="pruned to", ylabel="CEV, SDE (no unit)")
+    axes[1].set(xlabel="pruned to", ylabel="CEV, SDE (no unit)")
+    if (biases.loc[biases["name"].isin(["cev", "sde"]), "mean"] > 0).any():  # where there are errors that move
+        axes[1].set_yscale("log")
     parts.legend_above(axes[1], parts.labelled(axes[1]))
     parts.describe(axes[0], f"Change of the error on each of {len(names)} classes, pruned to {', '.join(LEVELS[1:])}.")

@@ -62,7 +62,10 @@ def ranking(table: pd.DataFrame, runs_used: pd.DataFrame, measures: list[str]) -
     """Where prunability stands for each target, and which measures could not be ranked."""
     lines = []
     for target, title in TARGETS.items():
-        part = table[table["target"] == target]
+        part = table[table["target"] == target].dropna(subset="tau")
+        if part.empty:
+            lines.append(f"- {title}: it is the same for all networks, and nothing can be ranked.")
+            continue
         own, best = part[part["measure"] == HEADLINE_MEASURE], part.iloc[int(part["tau"].argmax())]
         where = "prunability has no rank"
         if len(own):
