@@ -1,6 +1,7 @@
 """Verdicts in words and tables, and as files."""
 
 import json
+import math
 import re
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from prunability.analysis.resampling import Estimate
 from prunability.claims import CLAIMS, LEAST_RUNS, Criterion, Finding, Threshold
-from prunability.claims.words import MOST_SHOWN, markdown, plain, save, sentence, table_of
+from prunability.claims.words import MOST_SHOWN, _plainly, markdown, plain, save, sentence, table_of
 
 WANTED = Threshold("τ", 0.3, (0.1, 0.45))
 HOLDS = Criterion("s", Estimate(0.5, 0.4, 0.6, (0.45, 0.55)), "above", WANTED)
@@ -104,3 +105,9 @@ def test_nothing_in_a_name_is_typeset(name: str) -> None:
     words = plain(name)
     assert re.sub(r"\\(.)", r"\1", words) == " ".join(name.split())
     assert not re.search(r"[\\`*_\[\]<>$~&]", re.sub(r"\\.", "", words))
+
+
+def test_what_has_no_value_is_a_dash() -> None:
+    nan = math.nan
+    ends = [(0.5, 0.25, 0.75), (-0.5, nan, nan), (nan, nan, nan)]
+    assert [_plainly(Estimate(*one)) for one in ends] == ["0.50 [0.25, 0.75]", "-0.50", "–"]

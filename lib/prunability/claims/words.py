@@ -1,5 +1,6 @@
 """Verdicts in words, every number computed, and as files."""
 
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -8,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 from pandas.api.types import is_float_dtype
 
+from prunability.analysis.resampling import Estimate
 from prunability.claims import LEAST_RUNS, NEIGHBOURS, STATED, Case, Criterion, Finding
 from prunability.foundation.files import updated
 from prunability.foundation.typography import minus
@@ -69,10 +71,17 @@ def _moved(finding: Finding) -> str:
     return " No other threshold that was tried changes it." if others else ""
 
 
+def _plainly(e: Estimate) -> str:
+    """With its interval where there is one; a dash where there is no value."""
+    if math.isnan(e.value):
+        return "–"
+    return f"{e.value:z.2f}" if math.isnan(e.low) else str(e)
+
+
 def beside(case: Case, findings: Sequence[Finding]) -> pd.DataFrame:
     """The numbers that stand beside claims and decide nothing, a row each, with their intervals."""
     rows = [
-        (finding.claim, statistic, str(e) if e.low == e.low else f"{e.value:z.2f}", e.by_seeds if e.seeds else "–")
+        (finding.claim, statistic, _plainly(e), e.by_seeds if e.seeds else "–")
         for finding in findings
         if not (STATED[finding.claim].of_abstract and case.missing([case.headline]))
         for statistic, e in STATED[finding.claim].beside(case)
