@@ -81,7 +81,6 @@ def test_double_descent_without_other_lengths_of_training(
     ("name", "studies", "words"),
     [
         ("01_correlation_study", ["correlation"], "only 0 of 144 runs converged"),
-        ("03_mutual_information", ["correlation"], "only 0 of 144 runs converged"),
         ("05_flatness_and_margins", ["learning-curves"], "Too few settings reach the target loss at every size"),
         ("06_simplicity_bias", ["simplicity", "slabs"], "**B1: insufficient n** on 0 networks"),
         ("07_noise_and_instability", ["instability"], "No network reached the target loss."),
