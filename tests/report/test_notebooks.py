@@ -42,7 +42,7 @@ MOST_WORDS = {
     "01_correlation_study": 2000,
     "02_double_descent": 1600,
     "03_mutual_information": 1900,
-    "04_sparse_networks": 2000,
+    "04_sparse_networks": 2100,
     "05_flatness_and_margins": 1700,
     "06_simplicity_bias": 1700,
     "07_noise_and_instability": 1700,
