@@ -19,6 +19,7 @@ from torchvision.models import VisionTransformer, resnet18
 import prunability as pr
 from prunability.foundation.execution import project_root
 from prunability.measures import REGISTRY, all_measures, take
+from prunability.measures.given import see_weights
 from prunability.measures.search import PRUNERS, keep_steps, prunable, pruned
 
 
@@ -420,3 +421,10 @@ def test_a_warning_says_what_share_stays_whole() -> None:
     with pytest.warns(UserWarning, match=words) as caught:
         pr.prunability(net, x, y)
     assert caught[0].filename == __file__
+
+
+def test_a_weight_with_two_names_does_not_stay_whole() -> None:
+    """One that an embedding shares with a linear layer is pruned in both: no warning, which would be an error."""
+    net = nn.Sequential(nn.Embedding(5, 4), nn.Linear(4, 5))
+    net[1].weight = net[0].weight
+    assert see_weights(net) is not None

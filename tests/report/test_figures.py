@@ -15,6 +15,7 @@ from prunability.analysis.ranks import kendall_tau
 from prunability.measures import HEADLINE_MEASURE, all_measures
 from prunability.report.figures import correlation as figures
 from prunability.report.figures import parts, style
+from prunability.report.session import Parameters
 
 
 @pytest.fixture(scope="module")
@@ -178,3 +179,7 @@ def test_taus_by_level(table: pd.DataFrame) -> None:
     assert (words, least.value) == (f"{worst['hyperparameter'].replace('_', ' ')} {worst['level']:g}", worst["tau"])
     constant = table.assign(**{HEADLINE_MEASURE: 1.0})
     assert tables.least_level(constant, HEADLINE_MEASURE, "test_loss", NAMES, sample)[0] == "none"
+
+
+def test_formats_may_stand_apart() -> None:
+    assert Parameters(formats="pdf, svg").formats == "pdf,svg"

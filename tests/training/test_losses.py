@@ -14,6 +14,7 @@ from helpers import altered
 from prunability.data.dataset import Dataset, prepare
 from prunability.data.images import ImageSet
 from prunability.training import checkpoints
+from prunability.training.arithmetic import fleets_agree
 from prunability.training.checkpoints import OutOfTimeError
 from prunability.training.config import LOSS, RunConfig, TrainingConfig, shape_of
 from prunability.training.fleet import train_fleet
@@ -125,6 +126,12 @@ def test_a_fleet_equals_networks_alone(small_run: RunConfig, digits: ImageSet, o
         assert max((one.final[name] - final[name]).abs().max().item() for name in final) < 1e-10
         assert one.result.sum_of_training_losses == pytest.approx(result.sum_of_training_losses, rel=1e-10)
         assert one.result.train_loss == pytest.approx(plain_loss(run, final, data), rel=1e-9)
+
+
+def test_fleets_of_every_option_can_be_tried(small_run: RunConfig, small_data: Dataset) -> None:
+    """A trial has no target of its own, which label smoothing might never reach."""
+    for own in OPTIONS.values():
+        assert isinstance(fleets_agree(altered(small_run, **own), small_data), bool)
 
 
 def plain_loss(run: RunConfig, final: dict[str, torch.Tensor], data: Dataset) -> float:

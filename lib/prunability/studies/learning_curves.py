@@ -13,7 +13,7 @@ from prunability.training.config import RunConfig
 # 500, and no power of two, for it leaves no image of an epoch out.
 BATCHES, EPOCHS, LONGER = [16, 50, 160, 500], [2, 4, 8, 16, 32], [64, 128]
 QUICK = {"width": [24, 40, 64], "depth": [1, 2], "learning_rate": [0.03, 0.1], "batch_size": [32], "seed": [0, 1]}
-# Of width 128 alone as many networks would take as long as all of these.
+# A third width, 128, would take longer than these two: a step costs as the square of the width.
 SMALL = {"width": [64, 96], "depth": [2, 3], "learning_rate": [0.02, 0.05], "batch_size": [64], "seed": [0, 1]}
 
 
